@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// f16 elements, left-aligned, by integer conversions: no f16 support is asked of the device, and drivers
+// differ in how theirs round, flush and keep NaN payloads. Twin: src/element.rs and src/reference.rs.
+// Expects packed.wgsl, params.
+
+// Exponent bias of f32 over f16, in f32's place.
+const REBIAS: u32 = 0x38000000u;  // (127 - 15) << 23
+
+// Right where x is zero or in the fast range: x and the product are then normal in f16 too.
+fn scale_fast(x: vec4<u32>) -> vec4<u32> {
+    let magnitude = x & vec4<u32>(MAGNITUDE);
+    let wide = (magnitude >> vec4<u32>(3u)) + vec4<u32>(REBIAS);
+    let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(wide) * bitcast<f32>(params.scale));
+    let odd = (product >> vec4<u32>(13u)) & vec4<u32>(1u);
+    let narrow = ((product - vec4<u32>(REBIAS) + vec4<u32>(0xfffu) + odd) << vec4<u32>(3u)) & vec4<u32>(MAGNITUDE);
+    return select(narrow, vec4<u32>(0u), magnitude == vec4<u32>(0u)) | (x ^ magnitude);
+}
+
+fn scale_exact(x: u32) -> u32 {
+    let magnitude = x & MAGNITUDE;
+    let sign = x ^ magnitude;
+    if magnitude > 0x7c000000u {
+        return x | params.quiet;
+    }
+    if magnitude == 0x7c000000u {
+        return select(x, 0x7e000000u, params.scale == 0u);
+    }
+    if magnitude == 0u || params.scale == 0u {
+        return sign;
+    }
+    // Every f16 is normal as an f32, and so is its product with a factor in [2^-32, 2^32].
+    var wide = (magnitude >> 3u) + REBIAS;
+    if magnitude < 0x04000000u {
+        // A subnormal f16 is its integer times 2^-24.
+        wide = bitcast<u32>(f32(magnitude >> 16u)) - (24u << 23u);
+    }
+    let product = bitcast<u32>(bitcast<f32>(wide) * bitcast<f32>(params.scale));
+    // Drop 13 bits of the significand, more where the result is subnormal; 25 leave nothing to round up.
+    let exponent = product >> 23u;
+    let significand = (product & 0x7fffffu) | 0x800000u;
+    let shift = clamp(126u - min(exponent, 126u), 13u, 25u);
+    let odd = (significand >> shift) & 1u;
+    let result = (significand + (1u << (shift - 1u)) - 1u + odd) >> shift;
+    let narrow = ((max(exponent, 113u) - 113u) << 10u) + result;
+    return sign | (min(narrow, 0x7c00u) << 16u);
+}

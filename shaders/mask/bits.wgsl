@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Mask read from a bit mask: element i is bit i mod 32 of word i / 32, 1 = kept.
+// Expects mask_in, tile.wgsl.
+
+fn keep_tile(tile: u32) -> Keep {
+    return keep_from_bits(mask_in[tile >> 1u] >> ((tile & 1u) * TILE));
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// What one dispatch is told. Host side: `Params` in src/gpu/params.rs; a test holds the two layouts equal.
+// Expects nothing; `params` itself is declared by params/immediates.wgsl or params/uniform.wgsl.
+
+struct Params {
+    seed: vec2<u32>,         // low, high
+    subsequence: vec2<u32>,  // low, high
+    first_block: vec2<u32>,  // Philox block of local element 0: low, high
+    word_shift: u32,         // where local element 0 starts in that block: whole words ...
+    bit_shift: u32,          // ... and bits
+    draw: u32,               // DRAW_NONE, DRAW_ALL or DRAW_PHILOX
+    keep_limit: u32,         // threshold - 1: kept iff the element's integer is <= this
+    scale: u32,              // bits of the f32 factor
+    fast_min: u32,           // |x| in [fast_min, fast_max] (left-aligned bits): x and x * scale are
+    fast_max: u32,           //     finite and normal, so the hardware's multiply is exact
+    quiet: u32,              // set in a kept NaN (left-aligned bits)
+    elements: u32,           // elements of this dispatch
+    reserved: u32,
+}
+
+const DRAW_NONE: u32 = 0u;
+const DRAW_ALL: u32 = 1u;
+const DRAW_PHILOX: u32 = 2u;

@@ -1,0 +1,571 @@
+//! The same operations on all cores of the CPU, under the same names as in [`reference`](crate::reference).
+//!
+//! Work is cut at multiples of the Philox block, so any number of threads gives the same bits; inside a
+//! caller's rayon pool it runs in that pool. Small tensors are done on the calling thread. Nothing is
+//! allocated: outputs are the caller's, to be reused from call to call (a freshly allocated output
+//! costs more in page faults than the dropout itself), and the in-place forms need none.
+//!
+//! # Examples
+//!
+//! ```
+//! use wgpu_dropout::{Dropout, cpu};
+//!
+//! let dropout = Dropout::new(0.1, 42)?;
+//! let mut activations = vec![1.0f32; 100_000];
+//! cpu::forward_in_place(&dropout, &mut activations)?;
+//! let kept = activations.iter().filter(|&&y| y != 0.0).count();
+//! assert_eq!(kept, 90_111);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use half::{bf16, f16};
+
+use crate::element::bit_mask_words;
+use crate::error::check_length;
+use crate::philox::block;
+use crate::{Dropout, Element, RandomBits, SliceError};
+
+/// Elements decided before they are applied: their decisions stay in the first-level cache.
+const TILE: usize = 1024;
+/// Elements of one parallel task: a multiple of the tile, and so of every block and mask word.
+const TASK: usize = 64 * TILE;
+
+/// K(x), contract section 5, without a branch, so that compilers vectorise it.
+#[doc(hidden)]
+pub trait Scale: Sized {
+    fn scaled(self, scale: f32) -> Self;
+}
+
+/// The f32 product; `quiet` marks a NaN operand, infinity times zero gives the canonical NaN.
+#[inline(always)]
+fn product(x: f32, scale: f32) -> u32 {
+    let product = x * scale;
+    if product.is_nan() {
+        0x7fc0_0000
+    } else {
+        product.to_bits()
+    }
+}
+
+impl Scale for f32 {
+    #[inline(always)]
+    fn scaled(self, scale: f32) -> Self {
+        let bits = if self.is_nan() {
+            self.to_bits() | 0x0040_0000
+        } else {
+            product(self, scale)
+        };
+        Self::from_bits(bits)
+    }
+}
+
+impl Scale for bf16 {
+    #[inline(always)]
+    fn scaled(self, scale: f32) -> Self {
+        let x = self.to_bits();
+        let product = product(f32::from_bits(u32::from(x) << 16), scale);
+        let odd = (product >> 16) & 1;
+        let narrow = if product & 0x7fff_ffff > 0x7f80_0000 {
+            0x7fc0
+        } else {
+            ((product + 0x7fff + odd) >> 16) as u16
+        };
+        Self::from_bits(if x & 0x7fff > 0x7f80 { x | 0x0040 } else { narrow })
+    }
+}
+
+/// Widens a finite or infinite f16 magnitude exactly.
+#[inline(always)]
+fn f16_to_f32(magnitude: u16) -> f32 {
+    let m = u32::from(magnitude);
+    let subnormal = m as f32 * f32::from_bits(103 << 23); // 2^-24
+    let rebias = if m >= 0x7c00 { 224 } else { 112 };
+    if m < 0x0400 {
+        subnormal
+    } else {
+        f32::from_bits((m << 13) + (rebias << 23))
+    }
+}
+
+/// Rounds a finite or infinite f32 magnitude to the nearest f16, ties to even.
+#[inline(always)]
+fn f32_to_f16(magnitude: u32) -> u16 {
+    let exponent = magnitude >> 23;
+    let significand = (magnitude & 0x7f_ffff) | 0x80_0000;
+    // Bits to drop: 13, more for a subnormal result; 25 leave nothing.
+    let shift = 126u32.saturating_sub(exponent).clamp(13, 25);
+    let odd = (significand >> shift) & 1;
+    let rounded = (significand + (1 << (shift - 1)) - 1 + odd) >> shift;
+    let narrow = (exponent.saturating_sub(113) << 10) + rounded;
+    narrow.min(0x7c00) as u16
+}
+
+impl Scale for f16 {
+    #[inline(always)]
+    fn scaled(self, scale: f32) -> Self {
+        let x = self.to_bits();
+        let magnitude = x & 0x7fff;
+        let product = product(f16_to_f32(magnitude), scale);
+        let narrow = if product > 0x7f80_0000 {
+            0x7e00
+        } else {
+            (x & 0x8000) | f32_to_f16(product)
+        };
+        Self::from_bits(if magnitude > 0x7c00 { x | 0x0200 } else { narrow })
+    }
+}
+
+/// Where keep decisions come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Drawn(&'a Dropout),
+    Bits(&'a [u32]),
+    Bytes(&'a [u8]),
+    All,
+}
+
+/// What they are applied to.
+enum Data<'a, T> {
+    Apart(&'a [T], &'a mut [T]),
+    InPlace(&'a mut [T]),
+    None,
+}
+
+/// Where they are stored.
+enum Sink<'a> {
+    None,
+    Bits(&'a mut [u32]),
+    Bytes(&'a mut [u8]),
+}
+
+/// A run of elements that starts at local index `first`, a multiple of [`TILE`].
+struct Job<'a, T> {
+    first: usize,
+    len: usize,
+    scale: f32,
+    source: Source<'a>,
+    data: Data<'a, T>,
+    sink: Sink<'a>,
+}
+
+impl<T: Element> Job<'_, T> {
+    /// Both halves of the job; `middle` is a multiple of [`TILE`].
+    fn split_at(self, middle: usize) -> (Self, Self) {
+        let (source, source_rest) = match self.source {
+            Source::Bits(bits) => {
+                let (a, b) = bits.split_at(middle / 32);
+                (Source::Bits(a), Source::Bits(b))
+            }
+            Source::Bytes(bytes) => {
+                let (a, b) = bytes.split_at(middle);
+                (Source::Bytes(a), Source::Bytes(b))
+            }
+            source @ (Source::Drawn(_) | Source::All) => (source, source),
+        };
+        let (data, data_rest) = match self.data {
+            Data::Apart(x, y) => {
+                let ((x, x_rest), (y, y_rest)) = (x.split_at(middle), y.split_at_mut(middle));
+                (Data::Apart(x, y), Data::Apart(x_rest, y_rest))
+            }
+            Data::InPlace(y) => {
+                let (y, y_rest) = y.split_at_mut(middle);
+                (Data::InPlace(y), Data::InPlace(y_rest))
+            }
+            Data::None => (Data::None, Data::None),
+        };
+        let (sink, sink_rest) = match self.sink {
+            Sink::Bits(bits) => {
+                let (a, b) = bits.split_at_mut(middle / 32);
+                (Sink::Bits(a), Sink::Bits(b))
+            }
+            Sink::Bytes(bytes) => {
+                let (a, b) = bytes.split_at_mut(middle);
+                (Sink::Bytes(a), Sink::Bytes(b))
+            }
+            Sink::None => (Sink::None, Sink::None),
+        };
+        let rest = Job {
+            first: self.first + middle,
+            len: self.len - middle,
+            scale: self.scale,
+            source: source_rest,
+            data: data_rest,
+            sink: sink_rest,
+        };
+        let job = Job {
+            first: self.first,
+            len: middle,
+            scale: self.scale,
+            source,
+            data,
+            sink,
+        };
+        (job, rest)
+    }
+
+    /// Does the job on as many threads of the current pool as it is worth.
+    fn run(self) {
+        if self.len <= TASK {
+            self.run_here();
+        } else {
+            let middle = self.len.div_ceil(TASK) / 2 * TASK;
+            let (job, rest) = self.split_at(middle);
+            rayon::join(|| job.run(), || rest.run());
+        }
+    }
+
+    fn run_here(mut self) {
+        let mut keep = [0u8; TILE];
+        let mut at = 0;
+        while at < self.len {
+            let end = self.len.min(at + TILE);
+            let keep = &mut keep[..end - at];
+            match self.source {
+                Source::Drawn(dropout) => draw(dropout, (self.first + at) as u64, keep),
+                Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
+                Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
+                Source::All => keep.fill(1),
+            }
+            match &mut self.data {
+                Data::Apart(x, y) => {
+                    for ((y, &x), &keep) in y[at..end].iter_mut().zip(&x[at..end]).zip(&*keep) {
+                        *y = decided(x, keep, self.scale);
+                    }
+                }
+                Data::InPlace(y) => {
+                    for (y, &keep) in y[at..end].iter_mut().zip(&*keep) {
+                        *y = decided(*y, keep, self.scale);
+                    }
+                }
+                Data::None => {}
+            }
+            match &mut self.sink {
+                Sink::Bits(bits) => pack_bits(keep, &mut bits[at / 32..]),
+                Sink::Bytes(bytes) => bytes[at..end].copy_from_slice(keep),
+                Sink::None => {}
+            }
+            at = end;
+        }
+    }
+}
+
+#[inline(always)]
+fn decided<T: Element>(x: T, keep: u8, scale: f32) -> T {
+    if keep == 0 { T::zeroed() } else { x.scaled(scale) }
+}
+
+fn unpack_bits(bits: &[u32], keep: &mut [u8]) {
+    for (lanes, word) in keep.chunks_mut(32).zip(bits) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane = (word >> i & 1) as u8;
+        }
+    }
+}
+
+fn pack_bits(keep: &[u8], bits: &mut [u32]) {
+    for (lanes, word) in keep.chunks(32).zip(bits) {
+        *word = lanes
+            .iter()
+            .enumerate()
+            .fold(0, |word, (i, &lane)| word | u32::from(lane) << i);
+    }
+}
+
+/// Decides the elements from local index `first` on: 1 = kept.
+fn draw(dropout: &Dropout, first: u64, keep: &mut [u8]) {
+    // The threshold is 2^b where all are kept: then, and only then, its predecessor admits everything.
+    let Some(limit) = dropout.probability.threshold().checked_sub(1) else {
+        keep.fill(0);
+        return;
+    };
+    if dropout.probability.keeps_all() {
+        keep.fill(1);
+        return;
+    }
+    let limit = limit as u32;
+    let g = dropout.element_offset + first;
+    match dropout.probability.random_bits() {
+        RandomBits::B32 => draw_lanes(dropout, g, limit, keep, |words| words),
+        RandomBits::B16 => draw_lanes::<8>(dropout, g, limit, keep, |words| {
+            core::array::from_fn(|i| words[i / 2] >> (i % 2 * 16) & 0xffff)
+        }),
+        RandomBits::B8 => draw_lanes::<16>(dropout, g, limit, keep, |words| {
+            core::array::from_fn(|i| words[i / 4] >> (i % 4 * 8) & 0xff)
+        }),
+    }
+}
+
+#[inline(always)]
+fn draw_lanes<const LANES: usize>(
+    dropout: &Dropout,
+    g: u64,
+    limit: u32,
+    keep: &mut [u8],
+    lanes_of: impl Fn([u32; 4]) -> [u32; LANES],
+) {
+    let decisions = |b: u64| {
+        lanes_of(block(dropout.seed, dropout.subsequence, b)).map(|integer| u8::from(integer <= limit))
+    };
+    let lanes = LANES as u64;
+    let skipped = (g % lanes) as usize;
+    let mut b = g / lanes;
+
+    // The rest of a block begun before, whole blocks, the start of one.
+    let head = if skipped == 0 { 0 } else { keep.len().min(LANES - skipped) };
+    let (first, rest) = keep.split_at_mut(head);
+    if head > 0 {
+        first.copy_from_slice(&decisions(b)[skipped..skipped + head]);
+        // May pass the last block of the sequence, but then nothing is left to draw.
+        b = b.wrapping_add(1);
+    }
+    let mut blocks = rest.chunks_exact_mut(LANES);
+    for keep in &mut blocks {
+        keep.copy_from_slice(&decisions(b));
+        b = b.wrapping_add(1);
+    }
+    let last = blocks.into_remainder();
+    if !last.is_empty() {
+        last.copy_from_slice(&decisions(b)[..last.len()]);
+    }
+}
+
+fn training<'a, T: Element>(dropout: &'a Dropout, len: usize, data: Data<'a, T>) -> Job<'a, T> {
+    Job {
+        first: 0,
+        len,
+        scale: dropout.probability.training_scale(dropout.scale_mode),
+        source: Source::Drawn(dropout),
+        data,
+        sink: Sink::None,
+    }
+}
+
+fn check_output(name: &'static str, elements: usize, actual: usize) -> Result<(), SliceError> {
+    check_length(name, "elements", elements as u64, elements as u64, actual)
+}
+
+fn check_bits(elements: usize, mask: &[u32]) -> Result<(), SliceError> {
+    let elements = elements as u64;
+    check_length("mask", "words", elements, bit_mask_words(elements), mask.len())
+}
+
+fn check_bytes(elements: usize, mask: &[u8]) -> Result<(), SliceError> {
+    check_length("mask", "bytes", elements as u64, elements as u64, mask.len())
+}
+
+/// Drops and scales: `y = K(x)` where kept, else +0.
+///
+/// # Errors
+///
+/// [`SliceError`] where `y` is not as long as `x`, or the elements pass global index 2^64.
+pub fn forward<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    dropout.check_len(x.len() as u64)?;
+    check_output("y", x.len(), y.len())?;
+    training(dropout, x.len(), Data::Apart(x, y)).run();
+    Ok(())
+}
+
+/// [`forward`] on the tensor's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64.
+pub fn forward_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
+    dropout.check_len(x.len() as u64)?;
+    training(dropout, x.len(), Data::InPlace(x)).run();
+    Ok(())
+}
+
+/// [`forward`] that also stores the bit mask, `ceil(len / 32)` words.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn forward_with_bit_mask<T: Element>(
+    dropout: &Dropout,
+    x: &[T],
+    y: &mut [T],
+    mask: &mut [u32],
+) -> Result<(), SliceError> {
+    dropout.check_len(x.len() as u64)?;
+    check_output("y", x.len(), y.len())?;
+    check_bits(x.len(), mask)?;
+    let job = training(dropout, x.len(), Data::Apart(x, y));
+    Job { sink: Sink::Bits(mask), ..job }.run();
+    Ok(())
+}
+
+/// [`forward`] that also stores the byte mask, one byte an element.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn forward_with_byte_mask<T: Element>(
+    dropout: &Dropout,
+    x: &[T],
+    y: &mut [T],
+    mask: &mut [u8],
+) -> Result<(), SliceError> {
+    dropout.check_len(x.len() as u64)?;
+    check_output("y", x.len(), y.len())?;
+    check_bytes(x.len(), mask)?;
+    let job = training(dropout, x.len(), Data::Apart(x, y));
+    Job { sink: Sink::Bytes(mask), ..job }.run();
+    Ok(())
+}
+
+/// The gradient, with the mask drawn again: `dx = K(dy)` where kept, else +0.
+///
+/// # Errors
+///
+/// [`SliceError`] where `dx` is not as long as `dy`, or the elements pass global index 2^64.
+pub fn backward<T: Element>(dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
+    dropout.check_len(dy.len() as u64)?;
+    check_output("dx", dy.len(), dx.len())?;
+    training(dropout, dy.len(), Data::Apart(dy, dx)).run();
+    Ok(())
+}
+
+/// [`backward`] on the gradient's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64.
+pub fn backward_in_place<T: Element>(dropout: &Dropout, dy: &mut [T]) -> Result<(), SliceError> {
+    forward_in_place(dropout, dy)
+}
+
+/// The gradient, with the mask read from a bit mask.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_bit_mask<T: Element>(
+    dropout: &Dropout,
+    dy: &[T],
+    mask: &[u32],
+    dx: &mut [T],
+) -> Result<(), SliceError> {
+    dropout.check_len(dy.len() as u64)?;
+    check_bits(dy.len(), mask)?;
+    check_output("dx", dy.len(), dx.len())?;
+    let job = training(dropout, dy.len(), Data::Apart(dy, dx));
+    Job { source: Source::Bits(mask), ..job }.run();
+    Ok(())
+}
+
+/// [`backward_from_bit_mask`] on the gradient's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_bit_mask_in_place<T: Element>(
+    dropout: &Dropout,
+    dy: &mut [T],
+    mask: &[u32],
+) -> Result<(), SliceError> {
+    dropout.check_len(dy.len() as u64)?;
+    check_bits(dy.len(), mask)?;
+    let job = training(dropout, dy.len(), Data::InPlace(dy));
+    Job { source: Source::Bits(mask), ..job }.run();
+    Ok(())
+}
+
+/// The gradient, with the mask read from a byte mask; any byte but 0 means kept.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_byte_mask<T: Element>(
+    dropout: &Dropout,
+    dy: &[T],
+    mask: &[u8],
+    dx: &mut [T],
+) -> Result<(), SliceError> {
+    dropout.check_len(dy.len() as u64)?;
+    check_bytes(dy.len(), mask)?;
+    check_output("dx", dy.len(), dx.len())?;
+    let job = training(dropout, dy.len(), Data::Apart(dy, dx));
+    Job { source: Source::Bytes(mask), ..job }.run();
+    Ok(())
+}
+
+/// [`backward_from_byte_mask`] on the gradient's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_byte_mask_in_place<T: Element>(
+    dropout: &Dropout,
+    dy: &mut [T],
+    mask: &[u8],
+) -> Result<(), SliceError> {
+    dropout.check_len(dy.len() as u64)?;
+    check_bytes(dy.len(), mask)?;
+    let job = training(dropout, dy.len(), Data::InPlace(dy));
+    Job { source: Source::Bytes(mask), ..job }.run();
+    Ok(())
+}
+
+/// The bit mask of `len` elements, `ceil(len / 32)` words.
+///
+/// # Errors
+///
+/// [`SliceError`] where `mask` has another length, or the elements pass global index 2^64.
+pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
+    dropout.check_len(len as u64)?;
+    check_bits(len, mask)?;
+    let job = training::<f32>(dropout, len, Data::None);
+    Job { sink: Sink::Bits(mask), ..job }.run();
+    Ok(())
+}
+
+/// The byte mask, one byte an element.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64.
+pub fn byte_mask(dropout: &Dropout, mask: &mut [u8]) -> Result<(), SliceError> {
+    dropout.check_len(mask.len() as u64)?;
+    let job = training::<f32>(dropout, mask.len(), Data::None);
+    Job { sink: Sink::Bytes(mask), ..job }.run();
+    Ok(())
+}
+
+/// Inference: the identity for inverted dropout, K(x) of every element for classic dropout.
+///
+/// # Errors
+///
+/// [`SliceError`] where `y` is not as long as `x`.
+pub fn inference<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    check_output("y", x.len(), y.len())?;
+    match dropout.probability.inference_scale(dropout.scale_mode) {
+        None => y.copy_from_slice(x),
+        Some(scale) => run_inference(scale, x.len(), Data::Apart(x, y)),
+    }
+    Ok(())
+}
+
+/// [`inference`] on the tensor's own memory.
+///
+/// # Errors
+///
+/// None today; a `Result` like its siblings.
+pub fn inference_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
+    if let Some(scale) = dropout.probability.inference_scale(dropout.scale_mode) {
+        run_inference(scale, x.len(), Data::InPlace(x));
+    }
+    Ok(())
+}
+
+fn run_inference<T: Element>(scale: f32, len: usize, data: Data<'_, T>) {
+    Job {
+        first: 0,
+        len,
+        scale,
+        source: Source::All,
+        data,
+        sink: Sink::None,
+    }
+    .run();
+}

@@ -1,0 +1,48 @@
+//! What can be wrong with a call over slices.
+
+use thiserror::Error;
+
+use crate::OffsetOverflow;
+
+/// A call over host slices that was refused before anything was written.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SliceError {
+    /// Two slices that belong together differ in length.
+    #[error("{name} has {actual} {unit}, but {elements} elements need exactly {expected}; resize it")]
+    Length {
+        /// The slice at fault.
+        name: &'static str,
+        /// What its length counts.
+        unit: &'static str,
+        /// Elements of the call: the length of the input.
+        elements: u64,
+        /// The length it must have.
+        expected: u64,
+        /// The length it has.
+        actual: u64,
+    },
+    /// The elements run past global index 2^64.
+    #[error(transparent)]
+    Offset(#[from] OffsetOverflow),
+}
+
+/// Checks that a slice that goes with `elements` elements has `expected` items.
+pub(crate) const fn check_length(
+    name: &'static str,
+    unit: &'static str,
+    elements: u64,
+    expected: u64,
+    actual: usize,
+) -> Result<(), SliceError> {
+    if actual as u64 == expected {
+        return Ok(());
+    }
+    Err(SliceError::Length {
+        name,
+        unit,
+        elements,
+        expected,
+        actual: actual as u64,
+    })
+}

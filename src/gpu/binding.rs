@@ -1,0 +1,489 @@
+//! Buffers bound to an operation, to be recorded as often as one likes.
+
+use std::sync::Arc;
+
+use wgpu::BufferBinding;
+
+use super::kernels::{Inner, Kernels};
+use super::params::{Params, Phase};
+use super::plan::{Dispatch, plan};
+use super::scope::ErrorScopes;
+use super::variant::{Access, Extent, Input, MASK_IN, MASK_OUT, MaskSource, Tensor, Variant, X, Y};
+use super::{BindError, RecordError};
+use crate::{DType, Dropout, MaskFormat, RandomBits};
+
+/// A stored mask in a buffer.
+#[derive(Clone, Debug)]
+pub enum StoredMask<'a> {
+    /// One bit an element, in `ceil(elements / 32)` u32 words.
+    Bits(BufferBinding<'a>),
+    /// One byte an element, in `ceil(elements / 4)` u32 words.
+    Bytes(BufferBinding<'a>),
+}
+
+impl<'a> StoredMask<'a> {
+    fn parts(&self) -> (MaskFormat, &BufferBinding<'a>) {
+        match self {
+            Self::Bits(binding) => (MaskFormat::Bits, binding),
+            Self::Bytes(binding) => (MaskFormat::Bytes, binding),
+        }
+    }
+}
+
+/// Where the backward pass gets its mask; all give the same bits.
+#[derive(Clone, Debug)]
+pub enum BackwardMask<'a> {
+    /// Drawn again: nothing was stored.
+    Drawn,
+    /// Read from what the forward pass stored.
+    Stored(StoredMask<'a>),
+}
+
+/// What to do with which buffers.
+///
+/// # Layout
+///
+/// Tensors are tightly packed from the binding's offset on: 4 bytes an f32, 2 bytes an f16 or bf16. The
+/// buffer must reach to the end of the last u32 word; bytes of that word behind the last element are
+/// left as they are. Every buffer needs [`wgpu::BufferUsages::STORAGE`]; every offset must be a multiple
+/// of the device's `min_storage_buffer_offset_alignment`. A binding's `size`, where given, bounds what
+/// is used. Input and output may be the very same range (in place) or lie apart in one buffer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Operation<'a> {
+    /// `y = K(x)` where kept, else +0.
+    Forward {
+        /// The input.
+        x: BufferBinding<'a>,
+        /// The output; the same range as `x` to work in place.
+        y: BufferBinding<'a>,
+        /// Where to store the mask, if anywhere.
+        store: Option<StoredMask<'a>>,
+    },
+    /// `dx = K(dy)` where kept, else +0.
+    Backward {
+        /// The gradient of the output.
+        dy: BufferBinding<'a>,
+        /// The gradient of the input; the same range as `dy` to work in place.
+        dx: BufferBinding<'a>,
+        /// The mask of the forward pass.
+        mask: BackwardMask<'a>,
+    },
+    /// The mask alone.
+    Mask {
+        /// Where to store it.
+        store: StoredMask<'a>,
+    },
+    /// Inference: `y = K(x)` of every element for classic dropout; for inverted dropout y is x, bit
+    /// for bit (so a pipeline of inverted dropout can leave this out).
+    Inference {
+        /// The input.
+        x: BufferBinding<'a>,
+        /// The output; the same range as `x` to work in place.
+        y: BufferBinding<'a>,
+    },
+}
+
+/// Describes a [`Binding`].
+///
+/// For use with [`Kernels::bind`].
+#[derive(Clone, Debug)]
+pub struct BindDescriptor<'a> {
+    /// Debug label of the bind groups.
+    pub label: wgpu::Label<'a>,
+    /// Element type of the tensors.
+    pub dtype: DType,
+    /// Elements of the tensors and of the mask; 0 is allowed and records nothing.
+    pub elements: u64,
+    /// What to do with which buffers.
+    pub operation: Operation<'a>,
+}
+
+/// An operation bound to buffers.
+///
+/// Holds one bind group a window. Recording takes `&self`, so that passes can be recorded in parallel.
+#[derive(Clone)]
+pub struct Binding {
+    kernels: Arc<Inner>,
+    /// Of whole tiles; random bits and extent are set when recording.
+    variant: Variant,
+    phase: Phase,
+    elements: u64,
+    dispatches: Vec<(Dispatch, wgpu::BindGroup)>,
+}
+
+impl core::fmt::Debug for Binding {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Binding")
+            .field("variant", &self.variant.to_string())
+            .field("elements", &self.elements)
+            .field("dispatches", &self.dispatches.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A range of a buffer that an operation uses.
+struct Range<'a> {
+    name: &'static str,
+    index: u32,
+    buffer: &'a wgpu::Buffer,
+    start: u64,
+    end: u64,
+}
+
+impl<'a> Range<'a> {
+    /// Checks size, alignment and usage.
+    fn new(
+        name: &'static str,
+        index: u32,
+        binding: &BufferBinding<'a>,
+        needed: u64,
+        alignment: u64,
+    ) -> Result<Self, BindError> {
+        let offset = binding.offset;
+        let rest = binding.buffer.size().saturating_sub(offset);
+        let available = binding.size.map_or(rest, |size| rest.min(size.get()));
+        if available < needed {
+            return Err(BindError::TooSmall {
+                name,
+                needed,
+                offset,
+                available,
+            });
+        }
+        if !offset.is_multiple_of(alignment) {
+            return Err(BindError::Misaligned {
+                name,
+                offset,
+                alignment,
+            });
+        }
+        if !binding.buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return Err(BindError::MissingUsage {
+                name,
+                usage: binding.buffer.usage(),
+            });
+        }
+        Ok(Self {
+            name,
+            index,
+            buffer: binding.buffer,
+            start: offset,
+            end: offset + needed,
+        })
+    }
+
+    fn of_mask(
+        index: u32,
+        stored: &StoredMask<'a>,
+        elements: u64,
+        alignment: u64,
+    ) -> Result<Self, BindError> {
+        let (format, binding) = stored.parts();
+        Self::new("mask", index, binding, format.buffer_bytes(elements), alignment)
+    }
+
+    fn same_buffer(&self, other: &Self) -> bool {
+        self.buffer == other.buffer
+    }
+
+    fn check_apart(&self, other: &Self) -> Result<(), BindError> {
+        if !self.same_buffer(other) || self.end <= other.start || other.end <= self.start {
+            return Ok(());
+        }
+        Err(BindError::Overlap {
+            first: self.name,
+            first_start: self.start,
+            first_end: self.end,
+            second: other.name,
+            second_start: other.start,
+            second_end: other.end,
+        })
+    }
+}
+
+/// Read-only unless the dispatch writes elsewhere in the same buffer.
+fn access_beside<'a>(read: &Range<'a>, written: &[&Range<'a>]) -> Access {
+    if written.iter().any(|range| range.same_buffer(read)) {
+        Access::ReadWrite
+    } else {
+        Access::Read
+    }
+}
+
+/// An operation taken apart: phase and named bindings.
+struct Parts<'d, 'a> {
+    phase: Phase,
+    input: Option<(&'static str, &'d BufferBinding<'a>)>,
+    output: Option<(&'static str, &'d BufferBinding<'a>)>,
+    mask_in: Option<&'d StoredMask<'a>>,
+    mask_out: Option<&'d StoredMask<'a>>,
+}
+
+impl<'d, 'a> Parts<'d, 'a> {
+    fn of(operation: &'d Operation<'a>) -> Self {
+        match operation {
+            Operation::Forward { x, y, store } => Self {
+                phase: Phase::Training,
+                input: Some(("x", x)),
+                output: Some(("y", y)),
+                mask_in: None,
+                mask_out: store.as_ref(),
+            },
+            Operation::Backward { dy, dx, mask } => Self {
+                phase: Phase::Training,
+                input: Some(("dy", dy)),
+                output: Some(("dx", dx)),
+                mask_in: match mask {
+                    BackwardMask::Drawn => None,
+                    BackwardMask::Stored(stored) => Some(stored),
+                },
+                mask_out: None,
+            },
+            Operation::Mask { store } => Self {
+                phase: Phase::Training,
+                input: None,
+                output: None,
+                mask_in: None,
+                mask_out: Some(store),
+            },
+            Operation::Inference { x, y } => Self {
+                phase: Phase::Inference,
+                input: Some(("x", x)),
+                output: Some(("y", y)),
+                mask_in: None,
+                mask_out: None,
+            },
+        }
+    }
+}
+
+impl Kernels {
+    /// Binds buffers to an operation: checks everything about them and makes the bind groups.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`], with nothing created, where a buffer is too small, misaligned, lacks `STORAGE` or
+    /// overlaps another, or the device reports an error.
+    pub fn bind(&self, descriptor: &BindDescriptor<'_>) -> Result<Binding, BindError> {
+        let BindDescriptor {
+            label,
+            dtype,
+            elements,
+            ref operation,
+        } = *descriptor;
+        let inner = &self.inner;
+        let alignment = inner.limits.offset_alignment;
+        let tensor_bytes = elements
+            .checked_mul(dtype.bytes())
+            .and_then(|bytes| bytes.checked_next_multiple_of(4))
+            .ok_or(BindError::TooLong { elements, dtype })?;
+
+        let parts = Parts::of(operation);
+        let tensor_range = |(name, binding), index| Range::new(name, index, binding, tensor_bytes, alignment);
+        let input = parts.input.map(|part| tensor_range(part, X)).transpose()?;
+        let output = parts.output.map(|part| tensor_range(part, Y)).transpose()?;
+        let mask_in = parts
+            .mask_in
+            .map(|stored| Range::of_mask(MASK_IN, stored, elements, alignment))
+            .transpose()?;
+        let mask_out = parts
+            .mask_out
+            .map(|stored| Range::of_mask(MASK_OUT, stored, elements, alignment))
+            .transpose()?;
+
+        // In place is the very same range; any other overlap with what is written would race.
+        let in_place = match (&input, &output) {
+            (Some(x), Some(y)) => x.same_buffer(y) && x.start == y.start,
+            _ => false,
+        };
+        let input = input.filter(|_| !in_place);
+        let ranges: Vec<&Range<'_>> = [&input, &output, &mask_in, &mask_out].into_iter().flatten().collect();
+        for (i, range) in ranges.iter().enumerate() {
+            for other in &ranges[..i] {
+                other.check_apart(range)?;
+            }
+        }
+
+        let written: Vec<&Range<'_>> = output.iter().chain(&mask_out).collect();
+        let variant = Variant {
+            multiply: inner.multiply,
+            parameters: inner.parameters,
+            mask: match (parts.phase, parts.mask_in.zip(mask_in.as_ref())) {
+                (Phase::Inference, _) => MaskSource::All,
+                (Phase::Training, None) => MaskSource::Drawn(RandomBits::default()),
+                (Phase::Training, Some((stored, range))) => {
+                    MaskSource::Stored(stored.parts().0, access_beside(range, &written))
+                }
+            },
+            tensor: output.as_ref().map(|_| Tensor {
+                dtype,
+                input: input.as_ref().map_or(Input::InPlace, |range| {
+                    Input::Apart(access_beside(range, &written))
+                }),
+                extent: Extent::Whole,
+            }),
+            store: parts.mask_out.map(|stored| stored.parts().0),
+        };
+
+        let dispatches = plan(variant, elements, inner.limits)?;
+        let scopes = ErrorScopes::push(&inner.device);
+        let layout = inner.bind_group_layout(&variant);
+        let bytes_of = |index: u32, elements: u64| match index {
+            X | Y => (elements * dtype.bytes()).next_multiple_of(4),
+            MASK_IN => parts.mask_in.map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
+            _ => parts.mask_out.map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
+        };
+        let dispatches = dispatches
+            .map(|dispatch| {
+                let entries: Vec<_> = ranges
+                    .iter()
+                    .map(|range| wgpu::BindGroupEntry {
+                        binding: range.index,
+                        resource: wgpu::BindingResource::Buffer(BufferBinding {
+                            buffer: range.buffer,
+                            offset: range.start + bytes_of(range.index, dispatch.first),
+                            size: wgpu::BufferSize::new(bytes_of(range.index, dispatch.elements.into())),
+                        }),
+                    })
+                    .collect();
+                let bind_group = inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label,
+                    layout: &layout,
+                    entries: &entries,
+                });
+                (dispatch, bind_group)
+            })
+            .collect();
+        scopes.pop()?;
+        Ok(Binding {
+            kernels: Arc::clone(inner),
+            variant,
+            phase: parts.phase,
+            elements,
+            dispatches,
+        })
+    }
+}
+
+impl Binding {
+    /// Elements bound.
+    #[must_use]
+    pub fn elements(&self) -> u64 {
+        self.elements
+    }
+
+    /// Dispatches that a recording takes.
+    #[must_use]
+    pub fn dispatches(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Records the operation into a pass of the caller's.
+    ///
+    /// Sets the pipeline, bind group 0, the immediates (or bind group 1) and dispatches; leaves those
+    /// set. Records only: no submit, no wait. The first recording of a variant builds its pipeline; a
+    /// change of p, seed, subsequence or offset builds nothing.
+    ///
+    /// # Stream
+    ///
+    /// Local element i is element `dropout.element_offset + i` of the subsequence. Stored masks are
+    /// indexed by the local element.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`], with nothing recorded, where the elements pass global index 2^64, a pipeline
+    /// can't be built, or no parameter slot is free.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, dropout: &Dropout) -> Result<(), RecordError> {
+        if self.phase == Phase::Training {
+            dropout.check_len(self.elements)?;
+        }
+        let kernels = &*self.kernels;
+        let pipelines = self.pipelines(dropout)?;
+        let held = match &kernels.slots {
+            Some(slots) => Some((slots, slots.hold(self.dispatches.len())?)),
+            None => None,
+        };
+
+        for (n, (dispatch, bind_group)) in self.dispatches.iter().enumerate() {
+            let params = Params::new(
+                dropout,
+                self.phase,
+                self.variant.tensor.map(|tensor| tensor.dtype),
+                dispatch.first,
+                dispatch.elements,
+            );
+            let pipeline = match dispatch.extent {
+                Extent::Whole => &pipelines.0,
+                Extent::Tail => &pipelines.1,
+            };
+            let Some(pipeline) = pipeline else {
+                continue; // not reached: pipelines() has one for each extent in use
+            };
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bind_group, &[]);
+            match &held {
+                Some((slots, held)) => {
+                    let offset = slots.write(&kernels.queue, held, n, &params);
+                    pass.set_bind_group(1, &slots.bind_group, &[offset]);
+                }
+                None => pass.set_immediates(0, bytemuck::bytes_of(&params)),
+            }
+            let [x, y] = dispatch.workgroups;
+            pass.dispatch_workgroups(x, y, 1);
+        }
+        if let Some((_, held)) = held {
+            // Dropped unrun where the recording is thrown away.
+            pass.on_submitted_work_done(move || drop(held));
+        }
+        Ok(())
+    }
+
+    /// [`record`](Self::record) in a compute pass of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`record`](Self::record).
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, dropout: &Dropout) -> Result<(), RecordError> {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgpu_dropout::Binding::encode"),
+            timestamp_writes: None,
+        });
+        self.record(&mut pass, dropout)
+    }
+
+    /// Builds the pipelines that recording with these random bits will take, so that the first
+    /// recording does not wait for the driver.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Device`] where a pipeline can't be built.
+    pub fn prepare(&self, random_bits: RandomBits) -> Result<(), RecordError> {
+        self.pipelines_of(random_bits).map(drop)
+    }
+
+    fn pipelines(&self, dropout: &Dropout) -> Result<Pipelines, RecordError> {
+        self.pipelines_of(dropout.probability.random_bits())
+    }
+
+    /// The pipelines for whole tiles and for the tail, where there is a dispatch of each.
+    fn pipelines_of(&self, random_bits: RandomBits) -> Result<Pipelines, RecordError> {
+        let mut variant = self.variant;
+        if let MaskSource::Drawn(bits) = &mut variant.mask {
+            *bits = random_bits;
+        }
+        let has = |extent| self.dispatches.iter().any(|(dispatch, _)| dispatch.extent == extent);
+        let whole = has(Extent::Whole)
+            .then(|| self.kernels.pipeline(&variant))
+            .transpose()?;
+        if let Some(tensor) = &mut variant.tensor {
+            tensor.extent = Extent::Tail;
+        }
+        let tail = has(Extent::Tail)
+            .then(|| self.kernels.pipeline(&variant))
+            .transpose()?;
+        Ok((whole, tail))
+    }
+}
+
+type Pipelines = (Option<wgpu::ComputePipeline>, Option<wgpu::ComputePipeline>);

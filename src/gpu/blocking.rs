@@ -1,0 +1,463 @@
+//! A device of one's own and blocking calls over slices, for those who just want the result.
+//!
+//! This is a convenience, apart from the kernels: it owns a device, uploads, submits, waits and
+//! downloads, under the same names as [`cpu`](crate::cpu) and [`reference`](crate::reference). A
+//! pipeline that keeps its tensors on the GPU wants [`Kernels`] instead.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use wgpu_dropout::{Dropout, gpu::blocking};
+//!
+//! let gpu = blocking::Context::new()?;
+//! let x = vec![1.0f32; 1_000_000];
+//! let mut y = vec![0.0; x.len()];
+//! gpu.forward(&Dropout::new(0.1, 42)?, &x, &mut y)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::sync::{Arc, OnceLock};
+
+use thiserror::Error;
+
+use super::run::{Job, Placement, Task, run};
+use super::{DeviceError, KernelOptions, Kernels, KernelsError, RunError};
+use crate::element::bit_mask_words;
+use crate::error::check_length;
+use crate::{Dropout, Element, MaskFormat, SliceError};
+
+/// Elements that are on the device at a time: what a call takes of device memory is bounded, and every
+/// piece but the last is a whole number of Philox blocks and mask words.
+const PIECE: usize = 1 << 24;
+
+/// No device can be had.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ContextError {
+    /// The build has no wgpu backend.
+    #[error("this build has no wgpu backend; turn on the feature `backends`, or features of wgpu such as `vulkan`")]
+    NoBackend,
+    /// No adapter was found, or none whose name contains what was asked for.
+    #[error("{}", no_adapter(.wanted.as_deref(), .found))]
+    NoAdapter {
+        /// What `WGPU_ADAPTER_NAME` or the caller asks for.
+        wanted: Option<String>,
+        /// Names of the adapters there are.
+        found: Vec<String>,
+    },
+    /// The adapter gives no device.
+    #[error("the adapter {adapter} gives no device: {reason}")]
+    Device {
+        /// The adapter's name.
+        adapter: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The kernels can't be built for the device.
+    #[error(transparent)]
+    Kernels(#[from] KernelsError),
+}
+
+fn no_adapter(wanted: Option<&str>, found: &[String]) -> String {
+    match wanted {
+        _ if found.is_empty() => "no GPU adapter found; install a Vulkan, Metal or DirectX 12 driver, \
+             or on Debian and Ubuntu the software one: apt-get install mesa-vulkan-drivers libvulkan1"
+            .to_owned(),
+        Some(wanted) => format!("no adapter's name contains {wanted:?}; there are: {}", found.join(", ")),
+        None => format!("no adapter can be used; there are: {}", found.join(", ")),
+    }
+}
+
+fn instance() -> Result<wgpu::Instance, ContextError> {
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        return Err(ContextError::NoBackend);
+    }
+    Ok(wgpu::Instance::new(
+        wgpu::InstanceDescriptor::new_without_display_handle_from_env(),
+    ))
+}
+
+/// The adapters of this machine, of the backends that `WGPU_BACKEND` admits (all by default).
+///
+/// # Errors
+///
+/// [`ContextError::NoBackend`].
+pub fn adapters() -> Result<Vec<wgpu::Adapter>, ContextError> {
+    let instance = instance()?;
+    Ok(pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all())))
+}
+
+/// A device, its queue and its kernels.
+#[derive(Debug)]
+pub struct Context {
+    adapter: wgpu::AdapterInfo,
+    kernels: Kernels,
+    lost: Arc<OnceLock<String>>,
+}
+
+impl Context {
+    /// The adapter that wgpu's environment variables choose: `WGPU_ADAPTER_NAME` (part of the name, any
+    /// case), `WGPU_BACKEND`, `WGPU_POWER_PREF`; without them wgpu's default.
+    ///
+    /// # Errors
+    ///
+    /// [`ContextError`] where there is no such adapter or it gives no device.
+    pub fn new() -> Result<Self, ContextError> {
+        if let Ok(wanted) = std::env::var("WGPU_ADAPTER_NAME") {
+            return Self::with_adapter_name(&wanted);
+        }
+        let instance = instance()?;
+        let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::from_env().unwrap_or_default(),
+            ..Default::default()
+        }));
+        match adapter {
+            Ok(adapter) => Self::with_adapter(&adapter, &KernelOptions::default()),
+            Err(_) => Err(ContextError::NoAdapter {
+                wanted: None,
+                found: names(&adapters()?),
+            }),
+        }
+    }
+
+    /// The first adapter whose name contains `wanted`, in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`ContextError`] where there is no such adapter or it gives no device.
+    pub fn with_adapter_name(wanted: &str) -> Result<Self, ContextError> {
+        let adapters = adapters()?;
+        let wanted_lower = wanted.to_lowercase();
+        match adapters.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted_lower)) {
+            Some(adapter) => Self::with_adapter(adapter, &KernelOptions::default()),
+            None => Err(ContextError::NoAdapter {
+                wanted: Some(wanted.to_owned()),
+                found: names(&adapters),
+            }),
+        }
+    }
+
+    /// A device of that adapter, with its own limits and the features that the kernels can use.
+    ///
+    /// # Errors
+    ///
+    /// [`ContextError`] where the adapter gives no device or the options don't fit it.
+    pub fn with_adapter(adapter: &wgpu::Adapter, options: &KernelOptions) -> Result<Self, ContextError> {
+        let info = adapter.get_info();
+        let mut wanted = Kernels::optional_features();
+        if info.device_type == wgpu::DeviceType::Cpu {
+            // Memory is the host's own there, so the exhaustive self-test reads it in place.
+            wanted |= wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+        }
+        let request = adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("wgpu_dropout::blocking::Context"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        });
+        let (device, queue) = pollster::block_on(request).map_err(|error| ContextError::Device {
+            adapter: info.name.clone(),
+            reason: error.to_string(),
+        })?;
+
+        let lost = Arc::new(OnceLock::new());
+        let lost_sink = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            let _ = lost_sink.set(format!("{reason:?}: {message}"));
+        });
+        // wgpu's default handler panics; ours leaves it to the calls' own error scopes.
+        device.on_uncaptured_error(Arc::new(|_| {}));
+        Ok(Self {
+            adapter: info,
+            kernels: Kernels::with_options(&device, &queue, options)?,
+            lost,
+        })
+    }
+
+    /// The adapter in use.
+    #[must_use]
+    pub fn adapter(&self) -> &wgpu::AdapterInfo {
+        &self.adapter
+    }
+
+    /// The kernels, and through them the device and its queue.
+    #[must_use]
+    pub fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
+    /// Runs one piece after the other. `output` is `None` where the tensor is worked on in place in
+    /// `input`'s stead.
+    fn run_pieces(&self, dropout: &Dropout, call: Call<'_>) -> Result<(), RunError> {
+        let bytes = call.dtype.bytes() as usize;
+        let Call {
+            task,
+            dtype,
+            elements,
+            mut tensors,
+            mask_in,
+            mut mask_out,
+        } = call;
+        let mut first = 0;
+        while first < elements {
+            let length = PIECE.min(elements - first);
+            let (mut no_output, no_input) = ([0u8; 0], [0u8; 0]);
+            let mut moved; // the in-place input, which is the output's memory too
+            let tensor_range = first * bytes..(first + length) * bytes;
+            let (placement, input, output): (_, &[u8], &mut [u8]) = match &mut tensors {
+                Tensors::Apart(x, y) => (Placement::Apart, &x[tensor_range.clone()], &mut y[tensor_range]),
+                Tensors::InPlace(y) => {
+                    let y = &mut y[tensor_range];
+                    moved = y.to_vec();
+                    (Placement::InPlace, &mut moved, y)
+                }
+                Tensors::None => (Placement::Apart, &no_input, &mut no_output),
+            };
+            let mask_range = |format| match format {
+                MaskFormat::Bits => first / 8..(first + length).div_ceil(32) * 4,
+                MaskFormat::Bytes => first..first + length,
+            };
+            let no_mask: (&[u8], &mut [u8]) = (&[], &mut []);
+            let job = Job {
+                dropout: dropout.with_element_offset(dropout.element_offset.wrapping_add(first as u64)),
+                task,
+                dtype,
+                elements: length as u64,
+                placement,
+                prefill: false,
+                input,
+                output,
+                mask_in: mask_in.as_ref().map_or(no_mask.0, |(format, mask)| &mask[mask_range(*format)]),
+                mask_out: match &mut mask_out {
+                    Some((format, mask)) => &mut mask[mask_range(*format)],
+                    None => no_mask.1,
+                },
+            };
+            pollster::block_on(run(&self.kernels, job)).map_err(|error| self.explain(error))?;
+            first += length;
+        }
+        Ok(())
+    }
+
+    /// Names the loss of the device where that is what is behind an error.
+    fn explain(&self, error: RunError) -> RunError {
+        match self.lost.get() {
+            Some(reason) => DeviceError::Lost(reason.clone()).into(),
+            None => error,
+        }
+    }
+}
+
+fn names(adapters: &[wgpu::Adapter]) -> Vec<String> {
+    adapters.iter().map(|adapter| adapter.get_info().name).collect()
+}
+
+enum Tensors<'a> {
+    Apart(&'a [u8], &'a mut [u8]),
+    InPlace(&'a mut [u8]),
+    None,
+}
+
+/// A call over whole slices.
+struct Call<'a> {
+    task: Task,
+    dtype: crate::DType,
+    elements: usize,
+    tensors: Tensors<'a>,
+    mask_in: Option<(MaskFormat, &'a [u8])>,
+    mask_out: Option<(MaskFormat, &'a mut [u8])>,
+}
+
+impl<'a> Call<'a> {
+    fn apart<T: Element>(
+        task: Task,
+        dropout: &Dropout,
+        x: &'a [T],
+        y: &'a mut [T],
+    ) -> Result<Self, SliceError> {
+        let output = if matches!(task, Task::Backward(_)) { "dx" } else { "y" };
+        check_length(output, "elements", x.len() as u64, x.len() as u64, y.len())?;
+        let tensors = Tensors::Apart(bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));
+        Self::new::<T>(task, dropout, x.len(), tensors)
+    }
+
+    fn in_place<T: Element>(task: Task, dropout: &Dropout, x: &'a mut [T]) -> Result<Self, SliceError> {
+        Self::new::<T>(task, dropout, x.len(), Tensors::InPlace(bytemuck::cast_slice_mut(x)))
+    }
+
+    fn new<T: Element>(
+        task: Task,
+        dropout: &Dropout,
+        elements: usize,
+        tensors: Tensors<'a>,
+    ) -> Result<Self, SliceError> {
+        if task != Task::Inference {
+            dropout.check_len(elements as u64)?;
+        }
+        Ok(Self {
+            task,
+            dtype: T::DTYPE,
+            elements,
+            tensors,
+            mask_in: None,
+            mask_out: None,
+        })
+    }
+
+    fn reading_bits(self, mask: &'a [u32]) -> Result<Self, SliceError> {
+        check_bits(self.elements, mask.len())?;
+        let mask_in = Some((MaskFormat::Bits, bytemuck::cast_slice(mask)));
+        Ok(Self { mask_in, ..self })
+    }
+
+    fn reading_bytes(self, mask: &'a [u8]) -> Result<Self, SliceError> {
+        check_bytes(self.elements, mask.len())?;
+        let mask_in = Some((MaskFormat::Bytes, mask));
+        Ok(Self { mask_in, ..self })
+    }
+
+    fn storing_bits(self, mask: &'a mut [u32]) -> Result<Self, SliceError> {
+        check_bits(self.elements, mask.len())?;
+        let mask_out = Some((MaskFormat::Bits, bytemuck::cast_slice_mut(mask)));
+        Ok(Self { mask_out, ..self })
+    }
+
+    fn storing_bytes(self, mask: &'a mut [u8]) -> Result<Self, SliceError> {
+        check_bytes(self.elements, mask.len())?;
+        let mask_out = Some((MaskFormat::Bytes, mask));
+        Ok(Self { mask_out, ..self })
+    }
+}
+
+fn check_bits(elements: usize, words: usize) -> Result<(), SliceError> {
+    let elements = elements as u64;
+    check_length("mask", "words", elements, bit_mask_words(elements), words)
+}
+
+fn check_bytes(elements: usize, bytes: usize) -> Result<(), SliceError> {
+    check_length("mask", "bytes", elements as u64, elements as u64, bytes)
+}
+
+const BITS: Option<MaskFormat> = Some(MaskFormat::Bits);
+const BYTES: Option<MaskFormat> = Some(MaskFormat::Bytes);
+
+/// The operations, blocking, over slices of any length.
+///
+/// # Errors
+///
+/// Every one of them gives [`RunError::Slice`] before anything is done where lengths disagree or the
+/// elements pass global index 2^64, and another [`RunError`] where the device fails; the outputs are
+/// then as they were, but for whole pieces of 2^24 elements that were done before.
+impl Context {
+    /// See [`cpu::forward`](crate::cpu::forward).
+    pub fn forward<T: Element>(&self, dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), RunError> {
+        self.run_pieces(dropout, Call::apart(Task::Forward(None), dropout, x, y)?)
+    }
+
+    /// See [`cpu::forward_in_place`](crate::cpu::forward_in_place).
+    pub fn forward_in_place<T: Element>(&self, dropout: &Dropout, x: &mut [T]) -> Result<(), RunError> {
+        self.run_pieces(dropout, Call::in_place(Task::Forward(None), dropout, x)?)
+    }
+
+    /// See [`cpu::forward_with_bit_mask`](crate::cpu::forward_with_bit_mask).
+    pub fn forward_with_bit_mask<T: Element>(
+        &self,
+        dropout: &Dropout,
+        x: &[T],
+        y: &mut [T],
+        mask: &mut [u32],
+    ) -> Result<(), RunError> {
+        let call = Call::apart(Task::Forward(BITS), dropout, x, y)?.storing_bits(mask)?;
+        self.run_pieces(dropout, call)
+    }
+
+    /// See [`cpu::forward_with_byte_mask`](crate::cpu::forward_with_byte_mask).
+    pub fn forward_with_byte_mask<T: Element>(
+        &self,
+        dropout: &Dropout,
+        x: &[T],
+        y: &mut [T],
+        mask: &mut [u8],
+    ) -> Result<(), RunError> {
+        let call = Call::apart(Task::Forward(BYTES), dropout, x, y)?.storing_bytes(mask)?;
+        self.run_pieces(dropout, call)
+    }
+
+    /// See [`cpu::backward`](crate::cpu::backward).
+    pub fn backward<T: Element>(&self, dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result<(), RunError> {
+        self.run_pieces(dropout, Call::apart(Task::Backward(None), dropout, dy, dx)?)
+    }
+
+    /// See [`cpu::backward_in_place`](crate::cpu::backward_in_place).
+    pub fn backward_in_place<T: Element>(&self, dropout: &Dropout, dy: &mut [T]) -> Result<(), RunError> {
+        self.run_pieces(dropout, Call::in_place(Task::Backward(None), dropout, dy)?)
+    }
+
+    /// See [`cpu::backward_from_bit_mask`](crate::cpu::backward_from_bit_mask).
+    pub fn backward_from_bit_mask<T: Element>(
+        &self,
+        dropout: &Dropout,
+        dy: &[T],
+        mask: &[u32],
+        dx: &mut [T],
+    ) -> Result<(), RunError> {
+        let call = Call::apart(Task::Backward(BITS), dropout, dy, dx)?.reading_bits(mask)?;
+        self.run_pieces(dropout, call)
+    }
+
+    /// See [`cpu::backward_from_bit_mask_in_place`](crate::cpu::backward_from_bit_mask_in_place).
+    pub fn backward_from_bit_mask_in_place<T: Element>(
+        &self,
+        dropout: &Dropout,
+        dy: &mut [T],
+        mask: &[u32],
+    ) -> Result<(), RunError> {
+        let call = Call::in_place(Task::Backward(BITS), dropout, dy)?.reading_bits(mask)?;
+        self.run_pieces(dropout, call)
+    }
+
+    /// See [`cpu::backward_from_byte_mask`](crate::cpu::backward_from_byte_mask).
+    pub fn backward_from_byte_mask<T: Element>(
+        &self,
+        dropout: &Dropout,
+        dy: &[T],
+        mask: &[u8],
+        dx: &mut [T],
+    ) -> Result<(), RunError> {
+        let call = Call::apart(Task::Backward(BYTES), dropout, dy, dx)?.reading_bytes(mask)?;
+        self.run_pieces(dropout, call)
+    }
+
+    /// See [`cpu::backward_from_byte_mask_in_place`](crate::cpu::backward_from_byte_mask_in_place).
+    pub fn backward_from_byte_mask_in_place<T: Element>(
+        &self,
+        dropout: &Dropout,
+        dy: &mut [T],
+        mask: &[u8],
+    ) -> Result<(), RunError> {
+        let call = Call::in_place(Task::Backward(BYTES), dropout, dy)?.reading_bytes(mask)?;
+        self.run_pieces(dropout, call)
+    }
+
+    /// See [`cpu::bit_mask`](crate::cpu::bit_mask).
+    pub fn bit_mask(&self, dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), RunError> {
+        let call = Call::new::<f32>(Task::Mask(MaskFormat::Bits), dropout, len, Tensors::None)?;
+        self.run_pieces(dropout, call.storing_bits(mask)?)
+    }
+
+    /// See [`cpu::byte_mask`](crate::cpu::byte_mask).
+    pub fn byte_mask(&self, dropout: &Dropout, mask: &mut [u8]) -> Result<(), RunError> {
+        let call = Call::new::<f32>(Task::Mask(MaskFormat::Bytes), dropout, mask.len(), Tensors::None)?;
+        self.run_pieces(dropout, call.storing_bytes(mask)?)
+    }
+
+    /// See [`cpu::inference`](crate::cpu::inference).
+    pub fn inference<T: Element>(&self, dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), RunError> {
+        self.run_pieces(dropout, Call::apart(Task::Inference, dropout, x, y)?)
+    }
+
+    /// See [`cpu::inference_in_place`](crate::cpu::inference_in_place).
+    pub fn inference_in_place<T: Element>(&self, dropout: &Dropout, x: &mut [T]) -> Result<(), RunError> {
+        self.run_pieces(dropout, Call::in_place(Task::Inference, dropout, x)?)
+    }
+}

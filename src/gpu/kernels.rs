@@ -1,0 +1,341 @@
+//! The kernels of one device: which variants it gets, and its pipelines, built on first use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::params::PARAMS_BYTES;
+use super::plan::PlanLimits;
+use super::scope::ErrorScopes;
+use super::slots::{self, ParameterSlots};
+use super::variant::{Access, Multiply, ParameterPath, Variant};
+use super::{DeviceError, KernelsError};
+
+/// Choices that [`Kernels`] otherwise make by the device's features and limits.
+///
+/// Results are the same bits whatever the choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelOptions {
+    /// The wide multiply; 64-bit integers where the device has them if `None`.
+    pub multiply: Option<Multiply>,
+    /// The way of the parameters; immediates where the device has them if `None`.
+    pub parameters: Option<ParameterPath>,
+    /// Invocations of a workgroup.
+    pub workgroup_size: u32,
+    /// Bytes of a window at most, below the device's own limit.
+    pub max_binding_bytes: u64,
+    /// Dispatches that may be recorded and not yet done on the GPU, where parameters go through a
+    /// uniform buffer.
+    pub parameter_slots: u32,
+}
+
+impl Default for KernelOptions {
+    fn default() -> Self {
+        Self {
+            multiply: None,
+            parameters: None,
+            workgroup_size: 64,
+            max_binding_bytes: u64::MAX,
+            parameter_slots: 1024,
+        }
+    }
+}
+
+/// Dropout kernels for one device.
+///
+/// Cheap to clone and shared between threads; every clone uses the same pipelines. Builds a pipeline
+/// when it is first recorded. Never submits, waits, maps or logs.
+///
+/// # Limits
+///
+/// Any device with compute shaders and 3 storage buffers a stage will do. Request
+/// [`optional_features`](Self::optional_features) and the adapter's own
+/// `max_storage_buffer_binding_size` and `max_buffer_size` for speed and long tensors.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::gpu::{BindDescriptor, Kernels, Operation};
+/// use wgpu_dropout::{DType, Dropout};
+///
+/// # let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+/// // Once: the kernels of your device.
+/// let kernels = Kernels::new(&device, &queue)?;
+///
+/// // Once a tensor: your buffers.
+/// # let buffer = || device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 4096,
+/// #     usage: wgpu::BufferUsages::STORAGE, mapped_at_creation: false });
+/// let (x, y) = (buffer(), buffer());
+/// let forward = kernels.bind(&BindDescriptor {
+///     label: Some("layer 1"),
+///     dtype: DType::F32,
+///     elements: 1024,
+///     operation: Operation::Forward {
+///         x: x.as_entire_buffer_binding(),
+///         y: y.as_entire_buffer_binding(),
+///         store: None,
+///     },
+/// })?;
+///
+/// // Every step: your encoder or pass, your submit.
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// for step in 0..3 {
+///     forward.encode(&mut encoder, &Dropout::new(0.1, 42)?.with_subsequence(step))?;
+/// }
+/// queue.submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Kernels {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) multiply: Multiply,
+    pub(crate) parameters: ParameterPath,
+    pub(crate) limits: PlanLimits,
+    pub(crate) slots: Option<ParameterSlots>,
+    slots_layout: Option<wgpu::BindGroupLayout>,
+    pipelines: RwLock<HashMap<Variant, wgpu::ComputePipeline>>,
+}
+
+impl core::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Kernels")
+            .field("multiply", &self.inner.multiply)
+            .field("parameters", &self.inner.parameters)
+            .field("limits", &self.inner.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn require(name: &'static str, needed: u64, actual: u64) -> Result<(), KernelsError> {
+    if actual < needed {
+        return Err(KernelsError::Limit {
+            name,
+            needed,
+            actual,
+        });
+    }
+    Ok(())
+}
+
+impl Kernels {
+    /// Features worth requesting where the adapter has them; none is needed.
+    ///
+    /// `SHADER_INT64` for the wide multiply, `IMMEDIATES` (with
+    /// [`IMMEDIATE_BYTES`](Self::IMMEDIATE_BYTES)) for the parameters.
+    #[must_use]
+    pub fn optional_features() -> wgpu::Features {
+        wgpu::Features::SHADER_INT64 | wgpu::Features::IMMEDIATES
+    }
+
+    /// What to request as `max_immediate_size`, in bytes: 64, which every implementation of immediates
+    /// grants.
+    pub const IMMEDIATE_BYTES: u32 = PARAMS_BYTES;
+
+    /// The kernels of a device, with the choices that its features and limits suggest.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelsError`] where the device lacks a limit.
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self, KernelsError> {
+        Self::with_options(device, queue, &KernelOptions::default())
+    }
+
+    /// The kernels of a device, with choices of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelsError`] where the device lacks a limit or a feature that an option needs, or an option
+    /// is out of range.
+    pub fn with_options(
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        options: &KernelOptions,
+    ) -> Result<Self, KernelsError> {
+        let limits = device.limits();
+        require("max_storage_buffers_per_shader_stage", 3, limits.max_storage_buffers_per_shader_stage.into())?;
+        require("max_compute_workgroups_per_dimension", 1, limits.max_compute_workgroups_per_dimension.into())?;
+        require("max_compute_workgroup_size_x", 1, limits.max_compute_workgroup_size_x.into())?;
+        let largest = limits
+            .max_compute_workgroup_size_x
+            .min(limits.max_compute_invocations_per_workgroup);
+        in_range("workgroup_size", options.workgroup_size, largest)?;
+
+        let multiply = match options.multiply {
+            None if has_int64(device) => Multiply::Int64,
+            None => Multiply::Emulated,
+            Some(Multiply::Int64) if !has_int64(device) => {
+                return Err(KernelsError::Feature {
+                    option: "Multiply::Int64",
+                    feature: "SHADER_INT64",
+                });
+            }
+            Some(multiply) => multiply,
+        };
+        let parameters = match options.parameters {
+            None if has_immediates(device) => ParameterPath::Immediates,
+            None => ParameterPath::Uniform,
+            Some(ParameterPath::Immediates) if !has_immediates(device) => {
+                return Err(KernelsError::Feature {
+                    option: "ParameterPath::Immediates",
+                    feature: "IMMEDIATES (with max_immediate_size of at least 64)",
+                });
+            }
+            Some(parameters) => parameters,
+        };
+
+        let (slots, slots_layout) = match parameters {
+            ParameterPath::Immediates => (None, None),
+            ParameterPath::Uniform => {
+                require("max_dynamic_uniform_buffers_per_pipeline_layout", 1, limits.max_dynamic_uniform_buffers_per_pipeline_layout.into())?;
+                in_range("parameter_slots", options.parameter_slots, 1 << 20)?;
+                let scopes = ErrorScopes::push(device);
+                let layout = slots::layout(device);
+                let slots = ParameterSlots::new(device, &layout, options.parameter_slots);
+                scopes.pop()?;
+                (Some(slots), Some(layout))
+            }
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                device: device.clone(),
+                queue: queue.clone(),
+                multiply,
+                parameters,
+                limits: PlanLimits {
+                    max_binding_bytes: limits.max_storage_buffer_binding_size.min(options.max_binding_bytes),
+                    offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
+                    max_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+                    workgroup_size: options.workgroup_size,
+                },
+                slots,
+                slots_layout,
+                pipelines: RwLock::default(),
+            }),
+        })
+    }
+
+    /// The device that the kernels were made for.
+    #[must_use]
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// Its queue.
+    #[must_use]
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// The wide multiply in use.
+    #[must_use]
+    pub fn multiply(&self) -> Multiply {
+        self.inner.multiply
+    }
+
+    /// The way of the parameters in use.
+    #[must_use]
+    pub fn parameters(&self) -> ParameterPath {
+        self.inner.parameters
+    }
+
+    /// What windows and dispatches are cut by.
+    #[must_use]
+    pub fn limits(&self) -> PlanLimits {
+        self.inner.limits
+    }
+}
+
+fn in_range(name: &'static str, actual: u32, most: u32) -> Result<(), KernelsError> {
+    if (1..=most).contains(&actual) {
+        return Ok(());
+    }
+    Err(KernelsError::Option {
+        name,
+        actual: actual.into(),
+        least: 1,
+        most: most.into(),
+    })
+}
+
+pub(crate) fn has_int64(device: &wgpu::Device) -> bool {
+    device.features().contains(wgpu::Features::SHADER_INT64)
+}
+
+pub(crate) fn has_immediates(device: &wgpu::Device) -> bool {
+    device.features().contains(wgpu::Features::IMMEDIATES)
+        && device.limits().max_immediate_size >= PARAMS_BYTES
+}
+
+impl Inner {
+    /// The layout of a variant's storage bindings.
+    pub(crate) fn bind_group_layout(&self, variant: &Variant) -> wgpu::BindGroupLayout {
+        let entries: Vec<_> = variant
+            .bindings()
+            .into_iter()
+            .map(|binding| wgpu::BindGroupLayoutEntry {
+                binding: binding.index,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage {
+                        read_only: binding.access == Access::Read,
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("wgpu_dropout::Binding"),
+            entries: &entries,
+        })
+    }
+
+    /// The pipeline of a variant, built when it is first asked for.
+    pub(crate) fn pipeline(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, DeviceError> {
+        let known = self.pipelines.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = known.get(variant) {
+            return Ok(pipeline.clone());
+        }
+        drop(known);
+        let pipeline = self.build(variant)?;
+        // Two threads may have built it; either will do.
+        let mut known = self.pipelines.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.entry(*variant).or_insert(pipeline).clone())
+    }
+
+    fn build(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, DeviceError> {
+        let label = format!("wgpu_dropout::{variant}");
+        let scopes = ErrorScopes::push(&self.device);
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(variant.wgsl().into()),
+        });
+        let storage = self.bind_group_layout(variant);
+        let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&storage), self.slots_layout.as_ref()][..1 + usize::from(self.slots_layout.is_some())],
+            immediate_size: match self.parameters {
+                ParameterPath::Immediates => PARAMS_BYTES,
+                ParameterPath::Uniform => 0,
+            },
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[("workgroup_size", f64::from(self.limits.workgroup_size))],
+                ..Default::default()
+            },
+            cache: None,
+        });
+        scopes.pop()?;
+        Ok(pipeline)
+    }
+}

@@ -1,0 +1,32 @@
+//! The kernels on a wgpu device of the caller's.
+//!
+//! [`Kernels`] holds the pipelines of one device; [`Kernels::bind`] checks buffers and makes a
+//! [`Binding`]; [`Binding::record`] records it into the caller's pass, as often as one likes, with
+//! another [`Dropout`](crate::Dropout) each time. Nothing here submits, waits, maps or logs; for a
+//! device and blocking calls over slices see [`blocking`], for a check of a device [`self_test`].
+//!
+//! # Internals
+//!
+//! A [`Variant`] is a choice of one small WGSL file a slot, joined as text. [`plan`] cuts a tensor into
+//! dispatches by arithmetic alone. An invocation works on a tile of 16 elements: it loads them, draws
+//! the four, two or one Philox blocks that decide them, multiplies in hardware where operand and result
+//! are known to be finite and normal, goes through integers for the whole tile where one element is not,
+//! and stores 128 bits at a time. What is left at the end of a tensor goes through a second, word-by-word
+//! variant.
+
+mod binding;
+pub mod blocking;
+mod error;
+mod kernels;
+mod params;
+pub mod plan;
+mod run;
+mod scope;
+pub mod self_test;
+mod slots;
+pub mod variant;
+
+pub use binding::{BackwardMask, BindDescriptor, Binding, Operation, StoredMask};
+pub use error::{BindError, DeviceError, KernelsError, RecordError, RunError};
+pub use kernels::{KernelOptions, Kernels};
+pub use variant::{Multiply, ParameterPath, Variant};

@@ -1,0 +1,182 @@
+//! What one dispatch is told. Shader twin: `shaders/params/params.wgsl`, held equal by a test.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{DType, Dropout};
+
+/// The parameters as the shader reads them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct Params {
+    pub(crate) seed: [u32; 2],
+    pub(crate) subsequence: [u32; 2],
+    pub(crate) first_block: [u32; 2],
+    pub(crate) word_shift: u32,
+    pub(crate) bit_shift: u32,
+    pub(crate) draw: u32,
+    pub(crate) keep_limit: u32,
+    pub(crate) scale: u32,
+    pub(crate) fast_min: u32,
+    pub(crate) fast_max: u32,
+    pub(crate) quiet: u32,
+    pub(crate) elements: u32,
+    pub(crate) reserved: u32,
+}
+
+/// Bytes of [`Params`]: the most that WebGPU grants every device as immediates.
+pub(crate) const PARAMS_BYTES: u32 = size_of::<Params>() as u32;
+
+const DRAW_NONE: u32 = 0;
+const DRAW_ALL: u32 = 1;
+const DRAW_PHILOX: u32 = 2;
+
+/// Which factor applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Training,
+    Inference,
+}
+
+impl Params {
+    /// The parameters of `elements` elements from local index `first` on.
+    ///
+    /// `dtype` is `None` where there is no tensor.
+    pub(crate) fn new(
+        dropout: &Dropout,
+        phase: Phase,
+        dtype: Option<DType>,
+        first: u64,
+        elements: u32,
+    ) -> Self {
+        let probability = &dropout.probability;
+        let bits = probability.random_bits().bits();
+        let lanes = u64::from(probability.random_bits().lanes());
+        // Inference draws nothing and its offset may be anything; the caller has checked the others.
+        let g = dropout.element_offset.wrapping_add(first);
+        let stream_bit = (g % lanes) as u32 * bits;
+        let training_scale = probability.training_scale(dropout.scale_mode);
+        let (scale, quiets) = match phase {
+            Phase::Training => (training_scale, true),
+            // The identity is the exact product with 1 that leaves NaN as it is.
+            Phase::Inference => match probability.inference_scale(dropout.scale_mode) {
+                Some(scale) => (scale, true),
+                None => (1.0, false),
+            },
+        };
+        let (fast_min, fast_max) = dtype.map_or((1, 0), |dtype| fast_range(dtype, scale));
+        Self {
+            seed: halves(dropout.seed),
+            subsequence: halves(dropout.subsequence),
+            first_block: halves(g / lanes),
+            word_shift: stream_bit / 32,
+            bit_shift: stream_bit % 32,
+            draw: if probability.keeps_none() {
+                DRAW_NONE
+            } else if probability.keeps_all() {
+                DRAW_ALL
+            } else {
+                DRAW_PHILOX
+            },
+            keep_limit: probability.threshold().saturating_sub(1) as u32,
+            scale: scale.to_bits(),
+            fast_min,
+            fast_max,
+            quiet: dtype.filter(|_| quiets).map_or(0, quiet_bit),
+            elements,
+            reserved: 0,
+        }
+    }
+}
+
+const fn halves(value: u64) -> [u32; 2] {
+    [value as u32, (value >> 32) as u32]
+}
+
+/// The bit that makes a NaN quiet, left-aligned in a word as the shaders hold elements.
+const fn quiet_bit(dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 | DType::Bf16 => 0x0040_0000,
+        DType::F16 => 0x0200_0000,
+    }
+}
+
+/// Magnitudes `[min, max]` (left-aligned bits) for which x and its product with the scale are normal in
+/// the element type, so that the hardware's multiply and one rounding on the bits are exact.
+///
+/// Narrower than need be by up to a binade at either end; what falls outside is done on integers.
+/// Empty, with `min` 1 and `max` 0, where the scale is 0.
+fn fast_range(dtype: DType, scale: f32) -> (u32, u32) {
+    if scale == 0.0 {
+        return (1, 0);
+    }
+    // 2^e <= scale < 2^(e + 1).
+    let e = (scale.to_bits() >> 23) as i32 - 127;
+    let (significand_bits, greatest_exponent) = match dtype {
+        DType::F32 | DType::Bf16 => (23, 254),
+        DType::F16 => (26, 30),
+    };
+    let least = (1 - e).max(1);
+    let greatest = (greatest_exponent - 1 - e).min(greatest_exponent);
+    if least > greatest {
+        return (1, 0);
+    }
+    let below_next = ((greatest as u32 + 1) << significand_bits) - 1;
+    ((least as u32) << significand_bits, below_next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Probability, RandomBits, ScaleMode};
+
+    #[test]
+    fn products_of_the_fast_range_are_normal() {
+        let scales = [1.0f32, 1.5, 1.999_999_9, 2.0, 4096.0, 65_536.0, 4_294_967_296.0, 0.5, 2.0f32.powi(-32)];
+        for scale in scales {
+            let (min, max) = fast_range(DType::F32, scale);
+            for magnitude in [min, max] {
+                let x = f32::from_bits(magnitude);
+                assert!(x.is_normal() && (x * scale).is_normal(), "{x:e} * {scale}");
+            }
+            let (min, max) = fast_range(DType::F16, scale);
+            if min > max {
+                continue;
+            }
+            for magnitude in [min, max & 0x7fff_0000] {
+                let x = half::f16::from_bits((magnitude >> 16) as u16);
+                let y = half::f16::from_f32(x.to_f32() * scale);
+                assert!(x.is_normal() && (y.is_normal() || y.is_infinite()), "{x} * {scale} = {y}");
+            }
+        }
+        assert_eq!(fast_range(DType::F32, 0.0), (1, 0));
+        assert_eq!(fast_range(DType::F16, 2.0f32.powi(32)), (1, 0));
+    }
+
+    #[test]
+    fn stream_position_of_a_window() {
+        let dropout = Dropout::new(0.5, 0x1_0000_0002)
+            .expect("a probability")
+            .with_probability(Probability::new(0.5, RandomBits::B8).expect("a probability"))
+            .with_subsequence(u64::MAX)
+            .with_element_offset((1 << 36) - 16 + 7);
+        let params = Params::new(&dropout, Phase::Training, Some(DType::F32), 32, 5);
+        assert_eq!(params.seed, [2, 1]);
+        assert_eq!(params.subsequence, [u32::MAX; 2]);
+        assert_eq!(params.first_block, [1, 1]);
+        assert_eq!((params.word_shift, params.bit_shift), (1, 24));
+        assert_eq!((params.keep_limit, params.elements), (127, 5));
+    }
+
+    #[test]
+    fn inverted_inference_is_the_identity_on_nan_too() {
+        let dropout = Dropout::new(0.5, 0).expect("a probability");
+        let at = |mode, phase| {
+            let params = Params::new(&dropout.with_scale_mode(mode), phase, Some(DType::F16), 0, 1);
+            (f32::from_bits(params.scale), params.quiet)
+        };
+        assert_eq!(at(ScaleMode::Inverted, Phase::Inference), (1.0, 0));
+        assert_eq!(at(ScaleMode::Inverted, Phase::Training), (2.0, 0x0200_0000));
+        assert_eq!(at(ScaleMode::Classic, Phase::Inference), (0.5, 0x0200_0000));
+        assert_eq!(at(ScaleMode::Classic, Phase::Training), (1.0, 0x0200_0000));
+    }
+}

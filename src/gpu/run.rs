@@ -1,0 +1,293 @@
+//! One operation over host memory, run to its end: what the blocking calls and the self-test stand on.
+//!
+//! Unlike the kernels themselves this creates buffers, submits and waits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+
+use wgpu::BufferBinding;
+
+use super::scope::ErrorScopes;
+use super::{
+    BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RunError, StoredMask,
+};
+use crate::{DType, Dropout, MaskFormat};
+
+/// Where the buffers of a job lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Each in a buffer of its own.
+    Apart,
+    /// All in one buffer.
+    OneBuffer,
+    /// The output in the input's memory, masks in buffers of their own.
+    InPlace,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Forward(Option<MaskFormat>),
+    Backward(Option<MaskFormat>),
+    Mask(MaskFormat),
+    Inference,
+}
+
+/// One operation over host memory.
+///
+/// Outputs may be longer than the tensor; the rest comes back as it went in where `prefill` is set.
+pub(crate) struct Job<'a> {
+    pub(crate) dropout: Dropout,
+    pub(crate) task: Task,
+    pub(crate) dtype: DType,
+    pub(crate) elements: u64,
+    pub(crate) placement: Placement,
+    /// Whether outputs are uploaded first, for their untouched parts to be seen.
+    pub(crate) prefill: bool,
+    pub(crate) input: &'a [u8],
+    pub(crate) output: &'a mut [u8],
+    pub(crate) mask_in: &'a [u8],
+    pub(crate) mask_out: &'a mut [u8],
+}
+
+/// A range of a buffer.
+struct Region {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Region {
+    fn binding(&self) -> BufferBinding<'_> {
+        BufferBinding {
+            buffer: &self.buffer,
+            offset: self.offset,
+            size: None,
+        }
+    }
+
+    /// Writes bytes that need not be whole words; the last word is filled up with zeros.
+    fn upload(&self, queue: &wgpu::Queue, bytes: &[u8]) {
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        if !words.is_empty() {
+            queue.write_buffer(&self.buffer, self.offset, words);
+        }
+        if !rest.is_empty() {
+            let mut word = [0; 4];
+            word[..rest.len()].copy_from_slice(rest);
+            queue.write_buffer(&self.buffer, self.offset + words.len() as u64, &word);
+        }
+    }
+}
+
+/// Regions of the given lengths, none of them empty for wgpu's sake.
+fn regions(kernels: &Kernels, lengths: [usize; 4], placement: Placement) -> [Region; 4] {
+    let device = kernels.device();
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let buffer = |label, size| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let words = lengths.map(|length| (length as u64).next_multiple_of(4).max(4));
+    if placement == Placement::OneBuffer {
+        let alignment = kernels.limits().offset_alignment;
+        let mut offsets = [0; 4];
+        let mut end = 0;
+        for (offset, bytes) in offsets.iter_mut().zip(words) {
+            *offset = end;
+            end = (end + bytes).next_multiple_of(alignment);
+        }
+        let shared = buffer("wgpu_dropout::run::shared", end);
+        return [0, 1, 2, 3].map(|i| Region {
+            buffer: shared.clone(),
+            offset: offsets[i],
+            bytes: words[i],
+        });
+    }
+    let labels = [
+        "wgpu_dropout::run::input",
+        "wgpu_dropout::run::output",
+        "wgpu_dropout::run::mask_in",
+        "wgpu_dropout::run::mask_out",
+    ];
+    [0, 1, 2, 3].map(|i| Region {
+        buffer: buffer(labels[i], words[i]),
+        offset: 0,
+        bytes: words[i],
+    })
+}
+
+/// Runs a job: uploads, records, submits, waits, and only then writes the outputs.
+pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError> {
+    let (device, queue) = (kernels.device(), kernels.queue());
+    let scopes = ErrorScopes::push(device);
+    let in_place = job.placement == Placement::InPlace;
+    let input_length = if in_place { 0 } else { job.input.len() };
+    let lengths = [input_length, job.output.len(), job.mask_in.len(), job.mask_out.len()];
+    let [input, output, mask_in, mask_out] = regions(kernels, lengths, job.placement);
+    // A buffer that could not be had would make each of the calls below fail in turn.
+    scopes.pop()?;
+
+    let scopes = ErrorScopes::push(device);
+    if job.prefill {
+        mask_out.upload(queue, job.mask_out);
+    }
+    // The output's memory starts as what it must keep behind the tensor, under the input if in place.
+    let mut initial = if job.prefill { job.output.to_vec() } else { Vec::new() };
+    if in_place {
+        initial.resize(initial.len().max(job.input.len()), 0);
+        initial[..job.input.len()].copy_from_slice(job.input);
+    } else {
+        input.upload(queue, job.input);
+    }
+    output.upload(queue, &initial);
+    mask_in.upload(queue, job.mask_in);
+
+    let x = if in_place { output.binding() } else { input.binding() };
+    let y = output.binding();
+    let operation = match job.task {
+        Task::Forward(store) => Operation::Forward {
+            x,
+            y,
+            store: store.map(|format| stored_mask(format, &mask_out)),
+        },
+        Task::Backward(source) => Operation::Backward {
+            dy: x,
+            dx: y,
+            mask: source.map_or(BackwardMask::Drawn, |format| {
+                BackwardMask::Stored(stored_mask(format, &mask_in))
+            }),
+        },
+        Task::Mask(format) => Operation::Mask {
+            store: stored_mask(format, &mask_out),
+        },
+        Task::Inference => Operation::Inference { x, y },
+    };
+    let binding = kernels.bind(&BindDescriptor {
+        label: Some("wgpu_dropout::run"),
+        dtype: job.dtype,
+        elements: job.elements,
+        operation,
+    })?;
+
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+        label: Some("wgpu_dropout::run"),
+    });
+    binding.encode(&mut encoder, &job.dropout)?;
+    let mut downloads = Vec::with_capacity(2);
+    for (region, host) in [(&output, job.output), (&mask_out, job.mask_out)] {
+        if !host.is_empty() {
+            downloads.push((Download::encode(device, &mut encoder, region), host));
+        }
+    }
+    queue.submit([encoder.finish()]);
+    scopes.pop()?;
+
+    for (download, _) in &downloads {
+        download.map();
+    }
+    wait(device)?;
+    for (download, _) in &downloads {
+        download.mapped().await?;
+    }
+    for (download, host) in downloads {
+        download.read(host)?;
+    }
+    Ok(())
+}
+
+fn stored_mask(format: MaskFormat, region: &Region) -> StoredMask<'_> {
+    match format {
+        MaskFormat::Bits => StoredMask::Bits(region.binding()),
+        MaskFormat::Bytes => StoredMask::Bytes(region.binding()),
+    }
+}
+
+/// Waits until the queue is empty. In a browser this returns at once and the event loop goes on.
+pub(crate) fn wait(device: &wgpu::Device) -> Result<(), DeviceError> {
+    device
+        .poll(wgpu::PollType::wait_indefinitely())
+        .map(drop)
+        .map_err(|error| DeviceError::Lost(error.to_string()))
+}
+
+/// What a map callback leaves for the future that waits for it.
+#[derive(Default)]
+struct MapState {
+    result: Option<Result<(), wgpu::BufferAsyncError>>,
+    waker: Option<Waker>,
+}
+
+/// A copy of a region on its way to the host.
+pub(crate) struct Download {
+    staging: wgpu::Buffer,
+    state: Arc<Mutex<MapState>>,
+}
+
+impl Download {
+    fn encode(device: &wgpu::Device, encoder: &mut wgpu::CommandEncoder, region: &Region) -> Self {
+        let staging = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu_dropout::run::staging"),
+            size: region.bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        encoder.copy_buffer_to_buffer(&region.buffer, region.offset, &staging, 0, region.bytes);
+        Self::of(staging)
+    }
+
+    /// A download of a buffer that can be mapped itself.
+    pub(crate) fn of(staging: wgpu::Buffer) -> Self {
+        Self {
+            staging,
+            state: Arc::default(),
+        }
+    }
+
+    pub(crate) fn map(&self) {
+        let state = Arc::clone(&self.state);
+        self.staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.result = Some(result);
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        });
+    }
+
+    pub(crate) async fn mapped(&self) -> Result<(), DeviceError> {
+        let result = core::future::poll_fn(|context| {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            match state.result.take() {
+                Some(result) => Poll::Ready(result),
+                None => {
+                    state.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+        result.map_err(|error| DeviceError::Lost(error.to_string()))
+    }
+
+    fn read(self, host: &mut [u8]) -> Result<(), DeviceError> {
+        self.with_bytes(|bytes| host.copy_from_slice(&bytes[..host.len()]))
+    }
+
+    /// Hands over the mapped bytes, then unmaps.
+    pub(crate) fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> Result<R, DeviceError> {
+        let view = self
+            .staging
+            .slice(..)
+            .get_mapped_range()
+            .map_err(|error| DeviceError::Lost(error.to_string()))?;
+        let result = f(&view);
+        drop(view);
+        self.staging.unmap();
+        Ok(result)
+    }
+}

@@ -1,0 +1,680 @@
+//! Every kernel variant against the reference, on a device: what a pipeline runs at start-up and a user
+//! on a new GPU.
+//!
+//! [`run`] compares on bits, outputs and masks, with guard bands around what may be written;
+//! [`sweep`] goes through every bit pattern of the element types. Here, and in the tests, is where CPU
+//! and GPU code meet.
+
+use rayon::prelude::*;
+use thiserror::Error;
+use wgpu::BufferBinding;
+
+use super::kernels::{has_immediates, has_int64};
+use super::run::{Download, Job, Placement, Task, run as run_job, wait};
+use super::scope::ErrorScopes;
+use super::{
+    BackwardMask, BindDescriptor, DeviceError, KernelOptions, Kernels, KernelsError, Multiply, Operation,
+    ParameterPath, RunError, StoredMask,
+};
+use crate::element::bit_mask_words;
+use crate::reference;
+use crate::{DType, Dropout, Element, MaskFormat, Probability, RandomBits, ScaleMode, SliceError};
+use half::{bf16, f16};
+
+/// The self-test could not be run; that a kernel is wrong is no error but a [`Comparison`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SelfTestError {
+    /// An operation could not be run.
+    #[error("{operation} could not be run: {source}")]
+    Run {
+        /// Which operation.
+        operation: String,
+        /// Why.
+        source: RunError,
+    },
+    /// The kernels can't be built for the device.
+    #[error(transparent)]
+    Kernels(#[from] KernelsError),
+}
+
+/// The first element at which a device differs from the reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Length, offset, probability and mode of the case.
+    pub case: String,
+    /// What differs: `output`, `mask`, or what may not be written beside them.
+    pub place: &'static str,
+    /// Local index of the element (of the 4-byte word, for a mask or a guard).
+    pub index: u64,
+    /// Philox block and lane of the element.
+    pub block_lane: (u64, u64),
+    /// Bits of the input there, if any.
+    pub input: Option<u32>,
+    /// The reference's bits.
+    pub expected: u32,
+    /// The device's bits.
+    pub actual: u32,
+}
+
+impl core::fmt::Display for Difference {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { case, place, index, block_lane: (block, lane), input, expected, actual } = self;
+        write!(f, "{case}: {place} {index} (block {block}, lane {lane})")?;
+        if let Some(input) = input {
+            write!(f, " of input {input:08x}")?;
+        }
+        write!(f, " is {actual:08x}, the reference says {expected:08x}")
+    }
+}
+
+/// What was compared of one operation, and the first difference if there was one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The operation: element type, task, placement.
+    pub operation: String,
+    /// How the kernels multiplied and got their parameters.
+    pub kernels: String,
+    /// Cases run.
+    pub cases: u64,
+    /// Elements compared.
+    pub elements: u64,
+    /// The first difference.
+    pub difference: Option<Difference>,
+}
+
+/// Which kernels a self-test goes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coverage {
+    /// The choice that [`Kernels::new`] makes for the device: what a pipeline will use.
+    #[default]
+    Chosen,
+    /// Every way to multiply and every way of the parameters that the device can.
+    Every,
+}
+
+/// A case: how long, from where, how likely.
+struct Case {
+    elements: u64,
+    element_offset: u64,
+    p: f64,
+    scale_mode: ScaleMode,
+}
+
+const fn case(elements: u64, element_offset: u64, p: f64, scale_mode: ScaleMode) -> Case {
+    Case {
+        elements,
+        element_offset,
+        p,
+        scale_mode,
+    }
+}
+
+/// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
+const CASES: [Case; 9] = {
+    use ScaleMode::{Classic, Inverted};
+    [
+        case(1, 0, 0.5, Inverted),
+        case(31, 3, 0.1, Inverted),
+        case(512, 0, 0.0, Inverted),
+        case(1000, 5, 1.0, Inverted),
+        case(4096, (1 << 32) - 2, 0.25, Inverted),
+        case(2051, u64::MAX - 2050, 0.9, Inverted),
+        // Blocks pass 2^32 within the tensor, at each width of the random bits.
+        case(8229, (1 << 34) - 4093, 1.0 - 1.0 / 1048576.0, Inverted),
+        case(4099, (1 << 35) - 2047, 0.3, Classic),
+        case(777, (1 << 36) - 389, 1e-12, Inverted),
+    ]
+};
+
+/// Bytes after an output that must come back untouched.
+const GUARD: usize = 64;
+const SENTINEL: u8 = 0xca;
+
+/// Input bits: tiles of ordinary numbers and tiles with every kind of special one take turns, so that
+/// both the fast and the exact path are taken, each next to the other.
+fn painted(dtype: DType, elements: u64) -> Vec<u8> {
+    let specials: &[u32] = match dtype {
+        DType::F32 => &[
+            0, 0x8000_0000, 1, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0xbf80_0000, 0x7f7f_ffff,
+            0xff7f_ffff, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7f80_0001, 0xffa5_a5a5, 0x7fff_ffff,
+        ],
+        DType::F16 => &[
+            0, 0x8000, 1, 0x8001, 0x03ff, 0x0400, 0x3c00, 0xbc00, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0x7c01,
+            0xfdaa, 0x7fff,
+        ],
+        DType::Bf16 => &[
+            0, 0x8000, 1, 0x8001, 0x007f, 0x0080, 0x3f80, 0xbf80, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0, 0x7f81,
+            0xffa5, 0x7fff,
+        ],
+    };
+    let mut words = crate::Philox4x32::new(0x5eed, dtype as u64);
+    let mut bytes = Vec::with_capacity((elements * dtype.bytes()) as usize);
+    for i in 0..elements {
+        let random = rand_core::Rng::next_u32(&mut words);
+        let bits = match (i / 16) % 4 {
+            // Magnitudes in [2^-4, 2^4), or zero of either sign.
+            0 | 1 if random % 8 == 0 => random & 0x8000_0000,
+            0 | 1 => (random & 0x807f_ffff) | (123 + (random >> 23) % 8) << 23,
+            2 => random,
+            _ => specials[(random >> 8) as usize % specials.len()] << (32 - 8 * dtype.bytes()),
+        };
+        match dtype {
+            DType::F32 => bytes.extend(bits.to_ne_bytes()),
+            DType::Bf16 => bytes.extend(((bits >> 16) as u16).to_ne_bytes()),
+            // The ordinary ones go through the conversion, for their exponents to be f16's.
+            DType::F16 if (i / 16) % 4 < 2 => {
+                bytes.extend(f16::from_f32(f32::from_bits(bits)).to_ne_bytes());
+            }
+            DType::F16 => bytes.extend(((bits >> 16) as u16).to_ne_bytes()),
+        }
+    }
+    bytes
+}
+
+/// An operation of the table.
+#[derive(Clone, Copy)]
+struct Subject {
+    task: Task,
+    dtype: DType,
+    random_bits: RandomBits,
+    placement: Placement,
+}
+
+impl Subject {
+    /// Every operation there is; each shader variant is reached by at least one.
+    fn all() -> Vec<Self> {
+        let placements = [Placement::Apart, Placement::OneBuffer, Placement::InPlace];
+        let mut subjects = Vec::new();
+        for random_bits in RandomBits::ALL {
+            for format in MaskFormat::ALL {
+                subjects.push(Self {
+                    task: Task::Mask(format),
+                    dtype: DType::F32,
+                    random_bits,
+                    placement: Placement::Apart,
+                });
+            }
+        }
+        for dtype in DType::ALL {
+            for placement in placements {
+                let mut push = |task, random_bits| {
+                    subjects.push(Self {
+                        task,
+                        dtype,
+                        random_bits,
+                        placement,
+                    });
+                };
+                for random_bits in RandomBits::ALL {
+                    push(Task::Forward(None), random_bits);
+                    push(Task::Forward(Some(MaskFormat::Bits)), random_bits);
+                    push(Task::Forward(Some(MaskFormat::Bytes)), random_bits);
+                    push(Task::Backward(None), random_bits);
+                }
+                push(Task::Backward(Some(MaskFormat::Bits)), RandomBits::B32);
+                push(Task::Backward(Some(MaskFormat::Bytes)), RandomBits::B32);
+                push(Task::Inference, RandomBits::B32);
+            }
+        }
+        subjects
+    }
+
+    fn name(&self) -> String {
+        let task = match self.task {
+            Task::Forward(None) => "forward",
+            Task::Forward(Some(MaskFormat::Bits)) => "forward storing bits",
+            Task::Forward(Some(MaskFormat::Bytes)) => "forward storing bytes",
+            Task::Backward(None) => "backward",
+            Task::Backward(Some(MaskFormat::Bits)) => "backward from bits",
+            Task::Backward(Some(MaskFormat::Bytes)) => "backward from bytes",
+            Task::Mask(MaskFormat::Bits) => "bit mask",
+            Task::Mask(MaskFormat::Bytes) => "byte mask",
+            Task::Inference => "inference",
+        };
+        let placement = match self.placement {
+            Placement::Apart => "",
+            Placement::OneBuffer => ", one buffer",
+            Placement::InPlace => ", in place",
+        };
+        let dtype = match self.task {
+            Task::Mask(_) => "",
+            _ => self.dtype.name(),
+        };
+        format!("{dtype} {task}, {} bits{placement}", self.random_bits.bits())
+            .trim_start()
+            .to_owned()
+    }
+}
+
+/// What the reference says: output and mask.
+fn expected(subject: &Subject, dropout: &Dropout, elements: u64, input: &[u8]) -> Result<(Vec<u8>, Vec<u8>), SliceError> {
+    fn tensor<T: Element>(subject: &Subject, dropout: &Dropout, input: &[u8]) -> Result<Vec<u8>, SliceError> {
+        let mut y: Vec<T> = bytemuck::pod_collect_to_vec(input);
+        match subject.task {
+            Task::Inference => reference::inference_in_place(dropout, &mut y)?,
+            _ => reference::forward_in_place(dropout, &mut y)?,
+        }
+        Ok(bytemuck::cast_slice(&y).to_vec())
+    }
+    let output = match (subject.task, subject.dtype) {
+        (Task::Mask(_), _) => Vec::new(),
+        (_, DType::F32) => tensor::<f32>(subject, dropout, input)?,
+        (_, DType::F16) => tensor::<f16>(subject, dropout, input)?,
+        (_, DType::Bf16) => tensor::<bf16>(subject, dropout, input)?,
+    };
+    let mask = match subject.task {
+        Task::Forward(Some(format)) | Task::Backward(Some(format)) | Task::Mask(format) => {
+            mask_bytes(format, dropout, elements)?
+        }
+        _ => Vec::new(),
+    };
+    Ok((output, mask))
+}
+
+/// The reference's mask as it lies in a buffer, whole words.
+fn mask_bytes(format: MaskFormat, dropout: &Dropout, elements: u64) -> Result<Vec<u8>, SliceError> {
+    match format {
+        MaskFormat::Bits => {
+            let mut mask = vec![0u32; bit_mask_words(elements) as usize];
+            reference::bit_mask(dropout, elements as usize, &mut mask)?;
+            Ok(bytemuck::cast_slice(&mask).to_vec())
+        }
+        MaskFormat::Bytes => {
+            let mut mask = vec![0u8; elements as usize];
+            reference::byte_mask(dropout, &mut mask)?;
+            mask.resize(mask.len().next_multiple_of(4), 0);
+            Ok(mask)
+        }
+    }
+}
+
+fn guarded(bytes: usize) -> Vec<u8> {
+    vec![SENTINEL; if bytes == 0 { 0 } else { bytes + GUARD }]
+}
+
+/// The first unit of `unit` bytes in which two equally long byte strings differ.
+fn first_difference(expected: &[u8], actual: &[u8], unit: usize) -> Option<(u64, u32, u32)> {
+    let bits = |unit: &[u8]| unit.iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte));
+    expected
+        .chunks(unit)
+        .zip(actual.chunks(unit))
+        .enumerate()
+        .find(|(_, (e, a))| e != a)
+        .map(|(i, (e, a))| (i as u64, bits(e), bits(a)))
+}
+
+async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Result<Option<Difference>, RunError> {
+    let dropout = Dropout {
+        probability: Probability::new(case.p, subject.random_bits).map_err(|_| unreachable_case())?,
+        scale_mode: case.scale_mode,
+        seed: 0x0123_4567_89ab_cdef,
+        subsequence: 0xfedc_ba98_7654_3210,
+        element_offset: case.element_offset,
+    };
+    let elements = case.elements;
+    let has_tensor = !matches!(subject.task, Task::Mask(_));
+    let input = if has_tensor { painted(subject.dtype, elements) } else { Vec::new() };
+    let (expected_output, expected_mask) = expected(subject, &dropout, elements, &input)?;
+    let stores = matches!(subject.task, Task::Forward(Some(_)) | Task::Mask(_));
+    let mut output = guarded(expected_output.len());
+    let mut mask_out = guarded(if stores { expected_mask.len() } else { 0 });
+    run_job(
+        kernels,
+        Job {
+            dropout,
+            task: subject.task,
+            dtype: subject.dtype,
+            elements,
+            placement: subject.placement,
+            prefill: true,
+            input: &input,
+            output: &mut output,
+            mask_in: if stores { &[] } else { &expected_mask },
+            mask_out: &mut mask_out,
+        },
+    )
+    .await?;
+
+    let unit = subject.dtype.bytes() as usize;
+    let lanes = u64::from(subject.random_bits.lanes());
+    let case = format!(
+        "{elements} elements from {:#x}, p {}, {:?}",
+        case.element_offset, case.p, case.scale_mode
+    );
+    let difference = |place, (index, expected, actual): (u64, u32, u32), elements_a_unit: u64, has_input: bool| {
+        let element = index * elements_a_unit;
+        let g = dropout.element_offset.wrapping_add(element);
+        let input = has_input.then(|| {
+            let at = element as usize * unit;
+            input[at..at + unit].iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte))
+        });
+        Difference {
+            case: case.clone(),
+            place,
+            index,
+            block_lane: (g / lanes, g % lanes),
+            input,
+            expected,
+            actual,
+        }
+    };
+
+    let (tensor, guard) = output.split_at(expected_output.len());
+    if let Some(found) = first_difference(&expected_output, tensor, unit) {
+        return Ok(Some(difference("output", found, 1, true)));
+    }
+    if let Some(found) = first_difference(&vec![SENTINEL; guard.len()], guard, 4) {
+        return Ok(Some(difference("guard after the output, word", found, 0, false)));
+    }
+    if stores {
+        let (mask, guard) = mask_out.split_at(expected_mask.len());
+        let elements_a_word = if expected_mask.len() as u64 == elements.next_multiple_of(4) { 4 } else { 32 };
+        if let Some(found) = first_difference(&expected_mask, mask, 4) {
+            return Ok(Some(difference("mask word", found, elements_a_word, false)));
+        }
+        if let Some(found) = first_difference(&vec![SENTINEL; guard.len()], guard, 4) {
+            return Ok(Some(difference("guard after the mask, word", found, 0, false)));
+        }
+    }
+    Ok(None)
+}
+
+fn unreachable_case() -> RunError {
+    DeviceError::Validation("the self-test's own table holds a p outside [0, 1]".to_owned()).into()
+}
+
+/// The kernels that a coverage goes through, each with its description.
+fn kernels_of(device: &wgpu::Device, queue: &wgpu::Queue, coverage: Coverage) -> Result<Vec<(String, Kernels)>, KernelsError> {
+    let mut options = Vec::new();
+    match coverage {
+        Coverage::Chosen => options.push(KernelOptions::default()),
+        Coverage::Every => {
+            for multiply in [Multiply::Emulated, Multiply::Int64] {
+                for parameters in [ParameterPath::Immediates, ParameterPath::Uniform] {
+                    if (multiply == Multiply::Int64 && !has_int64(device))
+                        || (parameters == ParameterPath::Immediates && !has_immediates(device))
+                    {
+                        continue;
+                    }
+                    options.push(KernelOptions {
+                        multiply: Some(multiply),
+                        parameters: Some(parameters),
+                        ..KernelOptions::default()
+                    });
+                }
+            }
+        }
+    }
+    options
+        .into_iter()
+        .map(|options| {
+            let kernels = Kernels::with_options(device, queue, &options)?;
+            Ok((describe(&kernels), kernels))
+        })
+        .collect()
+}
+
+/// The choices of kernels in two words.
+fn describe(kernels: &Kernels) -> String {
+    let multiply = match kernels.multiply() {
+        Multiply::Emulated => "emulated",
+        Multiply::Int64 => "int64",
+    };
+    let parameters = match kernels.parameters() {
+        ParameterPath::Immediates => "immediates",
+        ParameterPath::Uniform => "uniform",
+    };
+    format!("{multiply}, {parameters}")
+}
+
+/// Compares every operation, and so every shader variant, with the reference on a device.
+///
+/// Creates small buffers, submits and waits; in a browser it yields instead of waiting. `progress` is
+/// called after each operation with how many are done and how many there are.
+///
+/// # Errors
+///
+/// [`SelfTestError`] where an operation could not be run at all. A wrong result is a [`Comparison`]
+/// with a [`Difference`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use wgpu_dropout::gpu::{blocking, self_test};
+///
+/// let gpu = blocking::Context::new()?;
+/// let (device, queue) = (gpu.kernels().device(), gpu.kernels().queue());
+/// let report = pollster::block_on(self_test::run(device, queue, self_test::Coverage::Chosen, |_, _| {}))?;
+/// assert!(report.iter().all(|comparison| comparison.difference.is_none()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub async fn run(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    coverage: Coverage,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Vec<Comparison>, SelfTestError> {
+    let kernels = kernels_of(device, queue, coverage)?;
+    let subjects = Subject::all();
+    let total = kernels.len() * subjects.len();
+    let mut comparisons = Vec::with_capacity(total);
+    for (description, kernels) in &kernels {
+        for subject in &subjects {
+            let mut comparison = Comparison {
+                operation: subject.name(),
+                kernels: description.clone(),
+                cases: 0,
+                elements: 0,
+                difference: None,
+            };
+            for case in &CASES {
+                let difference = compare_case(kernels, subject, case).await.map_err(|source| SelfTestError::Run {
+                    operation: subject.name(),
+                    source,
+                })?;
+                comparison.cases += 1;
+                comparison.elements += case.elements;
+                if difference.is_some() {
+                    comparison.difference = difference;
+                    break;
+                }
+            }
+            comparisons.push(comparison);
+            progress(comparisons.len(), total);
+        }
+    }
+    Ok(comparisons)
+}
+
+/// Elements of one window of a sweep.
+const SWEEP_WINDOW: u64 = 1 << 25;
+
+/// A factor of the sweep and the way to it.
+struct Factor {
+    phase: &'static str,
+    dropout: Dropout,
+    scale: f32,
+}
+
+/// Factors at both ends, ordinary ones and one: through training (an all-kept bit mask) and inference.
+fn factors() -> Vec<Factor> {
+    let at = |p: f64, scale_mode| {
+        Probability::new(p, RandomBits::B32).ok().map(|probability| Dropout {
+            probability,
+            scale_mode,
+            seed: 0,
+            subsequence: 0,
+            element_offset: 0,
+        })
+    };
+    let training = [0.1, 0.5, 1.0 - 1e-12].into_iter().filter_map(|p| at(p, ScaleMode::Inverted)).map(|dropout| Factor {
+        phase: "training",
+        scale: dropout.probability.training_scale(dropout.scale_mode),
+        dropout,
+    });
+    let inference = [0.1, 1.0 - 1e-12, 1.0].into_iter().filter_map(|p| at(p, ScaleMode::Classic)).filter_map(|dropout| {
+        Some(Factor {
+            phase: "inference",
+            scale: dropout.probability.inference_scale(dropout.scale_mode)?,
+            dropout,
+        })
+    });
+    training.chain(inference).collect()
+}
+
+/// Compares K(x) with the reference for every bit pattern of an element type, at several scales.
+///
+/// 2^32 patterns of f32 take about a minute on a software adapter; 2^16 of the other types no time.
+/// `progress` is called with patterns done and patterns to do.
+///
+/// # Errors
+///
+/// [`SelfTestError`] where the sweep could not be run.
+pub async fn sweep(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    dtype: DType,
+    progress: impl FnMut(u64, u64),
+) -> Result<Vec<Comparison>, SelfTestError> {
+    let swept = match dtype {
+        DType::F32 => sweep_elements::<f32>(device, queue, progress).await,
+        DType::F16 => sweep_elements::<f16>(device, queue, progress).await,
+        DType::Bf16 => sweep_elements::<bf16>(device, queue, progress).await,
+    };
+    swept.map_err(|source| SelfTestError::Run {
+        operation: format!("every {dtype}"),
+        source,
+    })
+}
+
+async fn sweep_elements<T: Element>(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Vec<Comparison>, RunError> {
+    let kernels = Kernels::new(device, queue)?;
+    let patterns = 1u64 << (8 * T::DTYPE.bytes());
+    let window = SWEEP_WINDOW.min(patterns);
+    let bytes = window * T::DTYPE.bytes();
+    let mappable = device.features().contains(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS);
+    let buffer = |label, size, usage| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage: wgpu::BufferUsages::STORAGE | usage,
+            mapped_at_creation: false,
+        })
+    };
+    let scopes = ErrorScopes::push(device);
+    let x = buffer("wgpu_dropout::sweep::x", bytes, wgpu::BufferUsages::COPY_DST);
+    let read_usage = if mappable { wgpu::BufferUsages::MAP_READ } else { wgpu::BufferUsages::COPY_SRC };
+    let y = buffer("wgpu_dropout::sweep::y", bytes, read_usage);
+    let mask = buffer("wgpu_dropout::sweep::mask", MaskFormat::Bits.buffer_bytes(window), wgpu::BufferUsages::COPY_DST);
+    let staging = (!mappable).then(|| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu_dropout::sweep::staging"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    });
+    scopes.pop()?;
+    queue.write_buffer(&mask, 0, &vec![0xff; MaskFormat::Bits.buffer_bytes(window) as usize]);
+    let whole = |buffer| BufferBinding { buffer, offset: 0, size: None };
+    let bind = |operation| {
+        kernels.bind(&BindDescriptor {
+            label: Some("wgpu_dropout::sweep"),
+            dtype: T::DTYPE,
+            elements: window,
+            operation,
+        })
+    };
+    let training = bind(Operation::Backward {
+        dy: whole(&x),
+        dx: whole(&y),
+        mask: BackwardMask::Stored(StoredMask::Bits(whole(&mask))),
+    })?;
+    let inference = bind(Operation::Inference { x: whole(&x), y: whole(&y) })?;
+
+    let factors = factors();
+    let mut comparisons: Vec<_> = factors
+        .iter()
+        .map(|factor| Comparison {
+            operation: format!("every {} at scale {:e} ({})", T::DTYPE, factor.scale, factor.phase),
+            kernels: describe(&kernels),
+            cases: 0,
+            elements: 0,
+            difference: None,
+        })
+        .collect();
+    let mut input: Vec<T> = vec![T::zeroed(); window as usize];
+    for first in (0..patterns).step_by(window as usize) {
+        input.par_iter_mut().enumerate().for_each(|(i, x)| *x = from_pattern(first + i as u64));
+        queue.write_buffer(&x, 0, bytemuck::cast_slice(&input));
+        for (factor, comparison) in factors.iter().zip(&mut comparisons) {
+            if comparison.difference.is_some() {
+                continue;
+            }
+            let scopes = ErrorScopes::push(device);
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let binding = if factor.phase == "training" { &training } else { &inference };
+            binding.encode(&mut encoder, &factor.dropout)?;
+            if let Some(staging) = &staging {
+                encoder.copy_buffer_to_buffer(&y, 0, staging, 0, bytes);
+            }
+            queue.submit([encoder.finish()]);
+            scopes.pop()?;
+            let download = Download::of(staging.as_ref().unwrap_or(&y).clone());
+            download.map();
+            wait(device)?;
+            download.mapped().await?;
+            let wrong = download.with_bytes(|bytes| first_wrong(&input, bytemuck::cast_slice(bytes), factor.scale))?;
+            comparison.cases += 1;
+            comparison.elements += window;
+            comparison.difference = wrong.map(|(index, expected, actual)| Difference {
+                case: format!("scale bits {:08x}", factor.scale.to_bits()),
+                place: "output",
+                index,
+                block_lane: (0, 0),
+                input: Some((first + index) as u32),
+                expected,
+                actual,
+            });
+        }
+        progress(first + window, patterns);
+    }
+    Ok(comparisons)
+}
+
+/// The element whose bits are the low bits of `pattern`.
+fn from_pattern<T: Element>(pattern: u64) -> T {
+    let bytes = pattern.to_le_bytes();
+    let element = &bytes[..T::DTYPE.bytes() as usize];
+    // Element i's bits are i on either byte order: low bytes first, turned where memory is not.
+    let mut turned = [0u8; 4];
+    let turned = &mut turned[..element.len()];
+    turned.copy_from_slice(element);
+    if cfg!(target_endian = "big") {
+        turned.reverse();
+    }
+    bytemuck::pod_read_unaligned(turned)
+}
+
+/// The first element whose bits differ from the reference's, with both.
+fn first_wrong<T: Element>(input: &[T], output: &[T], scale: f32) -> Option<(u64, u32, u32)> {
+    const CHUNK: usize = 1 << 16;
+    let bits = |x: &T| bytemuck::bytes_of(x).iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte));
+    input
+        .par_chunks(CHUNK)
+        .zip(output.par_chunks(CHUNK))
+        .enumerate()
+        .find_map_first(|(chunk, (input, output))| {
+            let same = |x: T, y: &T| bytemuck::bytes_of(&x.kept(scale)) == bytemuck::bytes_of(y);
+            if input.iter().zip(output).fold(true, |all, (&x, y)| all & same(x, y)) {
+                return None;
+            }
+            let (i, (&x, y)) = input.iter().zip(output).enumerate().find(|(_, (x, y))| !same(**x, y))?;
+            Some(((chunk * CHUNK + i) as u64, bits(&x.kept(scale)), bits(y)))
+        })
+}

@@ -1,0 +1,335 @@
+//! A shader variant: one file per slot, joined as text. No preprocessor.
+//!
+//! | slot | choices |
+//! |---|---|
+//! | parameters | immediates, uniform |
+//! | multiply | emulated, 64-bit integers |
+//! | mask source | drawn with 32, 16 or 8 bits, stored bits, stored bytes, all kept |
+//! | element type | f32, f16, bf16, or no tensor (the mask alone) |
+//! | buffers | input read-only, input writable, in place |
+//! | extent | whole tiles, tail |
+//! | mask stored | none, bits, bytes |
+
+use crate::{DType, MaskFormat, RandomBits};
+
+macro_rules! file {
+    ($path:literal) => {
+        ShaderFile {
+            path: concat!("shaders/", $path),
+            text: include_str!(concat!("../../shaders/", $path)),
+        }
+    };
+}
+
+/// One file of `shaders/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShaderFile {
+    /// Path in the repository.
+    pub path: &'static str,
+    /// Its WGSL text.
+    pub text: &'static str,
+}
+
+/// How the shader gets 32 x 32 -> 64 bit products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Multiply {
+    /// From 16-bit halves: every device can.
+    Emulated,
+    /// Through 64-bit integers: needs [`wgpu::Features::SHADER_INT64`].
+    Int64,
+}
+
+/// How the parameters of a recording reach the shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParameterPath {
+    /// In the pass itself: needs [`wgpu::Features::IMMEDIATES`].
+    Immediates,
+    /// Through a slot of a uniform buffer that the kernels own: every device can.
+    Uniform,
+}
+
+/// Whether a binding is declared read-only or writable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Nothing in the dispatch writes the buffer.
+    Read,
+    /// The dispatch writes another range of the same buffer; WebGPU then wants all of its bindings
+    /// writable.
+    ReadWrite,
+}
+
+/// Where the tensor's input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// In memory of its own.
+    Apart(Access),
+    /// In the output's memory.
+    InPlace,
+}
+
+/// Where keep decisions come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MaskSource {
+    /// Drawn from the random stream.
+    Drawn(RandomBits),
+    /// Read from a stored mask.
+    Stored(MaskFormat, Access),
+    /// Every element is kept: inference.
+    All,
+}
+
+/// Whether a dispatch covers whole tiles of 16 elements (32 where bits are stored) or any length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// Whole tiles: 128-bit loads and stores.
+    Whole,
+    /// Any length, word by word.
+    Tail,
+}
+
+/// The tensor that a variant works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tensor {
+    /// Element type.
+    pub dtype: DType,
+    /// Where the input is.
+    pub input: Input,
+    /// Which lengths.
+    pub extent: Extent,
+}
+
+/// A choice of one file per slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// The wide multiply.
+    pub multiply: Multiply,
+    /// The way of the parameters.
+    pub parameters: ParameterPath,
+    /// The mask's source.
+    pub mask: MaskSource,
+    /// The tensor, or `None` for the mask alone.
+    pub tensor: Option<Tensor>,
+    /// The format the mask is stored in, if it is.
+    pub store: Option<MaskFormat>,
+}
+
+/// A storage binding of group 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StorageBinding {
+    pub(crate) index: u32,
+    pub(crate) access: Access,
+}
+
+pub(crate) const X: u32 = 0;
+pub(crate) const Y: u32 = 1;
+pub(crate) const MASK_IN: u32 = 2;
+pub(crate) const MASK_OUT: u32 = 3;
+
+impl Variant {
+    /// Every variant there is, with each way to multiply and each way of the parameters.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let masks = RandomBits::ALL
+            .map(MaskSource::Drawn)
+            .into_iter()
+            .chain(MaskFormat::ALL.into_iter().flat_map(|format| {
+                [Access::Read, Access::ReadWrite].map(|access| MaskSource::Stored(format, access))
+            }))
+            .chain([MaskSource::All]);
+        let tensors = DType::ALL.into_iter().flat_map(|dtype| {
+            let inputs = [
+                Input::Apart(Access::Read),
+                Input::Apart(Access::ReadWrite),
+                Input::InPlace,
+            ];
+            inputs.into_iter().flat_map(move |input| {
+                [Extent::Whole, Extent::Tail].map(|extent| Tensor {
+                    dtype,
+                    input,
+                    extent,
+                })
+            })
+        });
+        let tensors: Vec<_> = tensors.map(Some).chain([None]).collect();
+        let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
+        masks.flat_map(move |mask| {
+            let tensors = tensors.clone();
+            tensors.into_iter().flat_map(move |tensor| {
+                stores.into_iter().flat_map(move |store| {
+                    [Multiply::Emulated, Multiply::Int64].into_iter().flat_map(move |multiply| {
+                        [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| Self {
+                            multiply,
+                            parameters,
+                            mask,
+                            tensor,
+                            store,
+                        })
+                    })
+                })
+            })
+        })
+        .filter(Self::is_useful)
+    }
+
+    /// A mask is stored only where it was drawn, and there is nothing to do without tensor or store.
+    fn is_useful(&self) -> bool {
+        let drawn = matches!(self.mask, MaskSource::Drawn(_));
+        (drawn || self.store.is_none()) && (self.tensor.is_some() || self.store.is_some())
+    }
+
+    /// The files, in the order in which they are joined.
+    #[must_use]
+    pub fn files(&self) -> Vec<ShaderFile> {
+        let mut files = vec![
+            file!("params/params.wgsl"),
+            match self.parameters {
+                ParameterPath::Immediates => file!("params/immediates.wgsl"),
+                ParameterPath::Uniform => file!("params/uniform.wgsl"),
+            },
+            file!("invocation.wgsl"),
+            file!("tile.wgsl"),
+            match self.multiply {
+                Multiply::Emulated => file!("multiply/emulated.wgsl"),
+                Multiply::Int64 => file!("multiply/int64.wgsl"),
+            },
+        ];
+        match self.mask {
+            MaskSource::Drawn(random_bits) => files.extend([
+                file!("philox.wgsl"),
+                match random_bits {
+                    RandomBits::B32 => file!("mask/drawn32.wgsl"),
+                    RandomBits::B16 => file!("mask/drawn16.wgsl"),
+                    RandomBits::B8 => file!("mask/drawn8.wgsl"),
+                },
+            ]),
+            MaskSource::Stored(format, access) => files.extend([
+                match access {
+                    Access::Read => file!("buffers/mask_in_read.wgsl"),
+                    Access::ReadWrite => file!("buffers/mask_in_read_write.wgsl"),
+                },
+                match format {
+                    MaskFormat::Bits => file!("mask/bits.wgsl"),
+                    MaskFormat::Bytes => file!("mask/bytes.wgsl"),
+                },
+            ]),
+            MaskSource::All => files.push(file!("mask/all.wgsl")),
+        }
+        if let Some(tensor) = self.tensor {
+            files.push(match tensor.input {
+                Input::Apart(Access::Read) => file!("buffers/x_read.wgsl"),
+                Input::Apart(Access::ReadWrite) => file!("buffers/x_read_write.wgsl"),
+                Input::InPlace => file!("buffers/x_is_y.wgsl"),
+            });
+            files.push(file!("buffers/y.wgsl"));
+            files.push(match tensor.extent {
+                Extent::Whole => file!("extent/whole.wgsl"),
+                Extent::Tail => file!("extent/tail.wgsl"),
+            });
+            match tensor.dtype {
+                DType::F32 => files.extend([file!("element/exact.wgsl"), file!("element/f32.wgsl")]),
+                DType::F16 => files.extend([file!("element/packed.wgsl"), file!("element/f16.wgsl")]),
+                DType::Bf16 => files.extend([
+                    file!("element/exact.wgsl"),
+                    file!("element/packed.wgsl"),
+                    file!("element/bf16.wgsl"),
+                ]),
+            }
+            files.push(file!("apply.wgsl"));
+        } else {
+            files.push(file!("mask_only.wgsl"));
+        }
+        match self.store {
+            None => files.push(file!("store/none.wgsl")),
+            Some(MaskFormat::Bits) => {
+                files.extend([file!("buffers/mask_out.wgsl"), file!("store/bits.wgsl")]);
+            }
+            Some(MaskFormat::Bytes) => {
+                files.extend([file!("buffers/mask_out.wgsl"), file!("store/bytes.wgsl")]);
+            }
+        }
+        files
+    }
+
+    /// The WGSL text: the files joined. Entry point `main`, override constant `workgroup_size`.
+    #[must_use]
+    pub fn wgsl(&self) -> String {
+        self.files().iter().map(|file| file.text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Elements that one invocation works on.
+    pub(crate) const fn elements_per_invocation(&self) -> u64 {
+        match self.store {
+            Some(MaskFormat::Bits) => 32,
+            None | Some(MaskFormat::Bytes) => 16,
+        }
+    }
+
+    /// The storage bindings of group 0, in the order of their indices.
+    pub(crate) fn bindings(&self) -> Vec<StorageBinding> {
+        let mut bindings = Vec::with_capacity(3);
+        if let Some(tensor) = self.tensor {
+            if let Input::Apart(access) = tensor.input {
+                bindings.push(StorageBinding { index: X, access });
+            }
+            bindings.push(StorageBinding {
+                index: Y,
+                access: Access::ReadWrite,
+            });
+        }
+        if let MaskSource::Stored(_, access) = self.mask {
+            bindings.push(StorageBinding {
+                index: MASK_IN,
+                access,
+            });
+        }
+        if self.store.is_some() {
+            bindings.push(StorageBinding {
+                index: MASK_OUT,
+                access: Access::ReadWrite,
+            });
+        }
+        bindings
+    }
+}
+
+impl core::fmt::Display for Variant {
+    /// The choices in words, as they stand in labels and reports.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.tensor {
+            Some(tensor) => {
+                let input = match tensor.input {
+                    Input::Apart(Access::Read) => "",
+                    Input::Apart(Access::ReadWrite) => " shared-buffer",
+                    Input::InPlace => " in-place",
+                };
+                let extent = match tensor.extent {
+                    Extent::Whole => "whole",
+                    Extent::Tail => "tail",
+                };
+                write!(f, "{}{input} {extent}", tensor.dtype)?;
+            }
+            None => f.write_str("mask")?,
+        }
+        match self.mask {
+            MaskSource::Drawn(bits) => write!(f, " drawn{}", bits.bits())?,
+            MaskSource::Stored(MaskFormat::Bits, _) => f.write_str(" from-bits")?,
+            MaskSource::Stored(MaskFormat::Bytes, _) => f.write_str(" from-bytes")?,
+            MaskSource::All => f.write_str(" inference")?,
+        }
+        if let MaskSource::Stored(_, Access::ReadWrite) = self.mask {
+            f.write_str(" shared-mask")?;
+        }
+        match self.store {
+            Some(MaskFormat::Bits) => f.write_str(" to-bits")?,
+            Some(MaskFormat::Bytes) => f.write_str(" to-bytes")?,
+            None => {}
+        }
+        f.write_str(match self.multiply {
+            Multiply::Emulated => " emulated",
+            Multiply::Int64 => " int64",
+        })?;
+        f.write_str(match self.parameters {
+            ParameterPath::Immediates => " immediates",
+            ParameterPath::Uniform => " uniform",
+        })
+    }
+}

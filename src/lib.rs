@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod cpu;
+mod dropout;
+mod element;
+mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+mod philox;
+mod probability;
+pub mod reference;
+
+pub use dropout::{Dropout, FreshSeedError, OffsetOverflow};
+pub use element::{DType, Element, MaskFormat, bit_mask_words};
+pub use error::SliceError;
+pub use philox::{Philox4x32, philox4x32_10};
+pub use probability::{Probability, ProbabilityError, RandomBits, ScaleMode};
+
+pub use half;
+pub use rand_core;
+#[cfg(feature = "gpu")]
+pub use wgpu;

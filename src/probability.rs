@@ -1,0 +1,241 @@
+//! The drop probability, parsed once: threshold, effective p and scale (contract sections 3 and 4).
+
+use thiserror::Error;
+
+/// How many random bits decide about one element.
+///
+/// Fewer bits cost less arithmetic and quantise p: the effective drop probability is a multiple of
+/// `2^-bits`, and [`Probability::effective_p`] says which. Scales are computed from the effective
+/// probability, so the expected output is unbiased at every width.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RandomBits {
+    /// 32 bits an element, four elements a Philox block.
+    #[default]
+    B32,
+    /// 16 bits an element, eight elements a Philox block.
+    B16,
+    /// 8 bits an element, sixteen elements a Philox block.
+    B8,
+}
+
+impl RandomBits {
+    /// Every width, widest first.
+    pub const ALL: [Self; 3] = [Self::B32, Self::B16, Self::B8];
+
+    /// The number of bits: 32, 16 or 8.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::B32 => 32,
+            Self::B16 => 16,
+            Self::B8 => 8,
+        }
+    }
+
+    /// The width of that many bits, or `None` where there is no such width.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        match bits {
+            32 => Some(Self::B32),
+            16 => Some(Self::B16),
+            8 => Some(Self::B8),
+            _ => None,
+        }
+    }
+
+    /// Elements decided by one 128-bit Philox block: 4, 8 or 16.
+    #[must_use]
+    pub const fn lanes(self) -> u32 {
+        128 / self.bits()
+    }
+}
+
+/// Where the factor that makes up for the dropped elements is applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ScaleMode {
+    /// Inverted dropout: scale while training, identity at inference.
+    #[default]
+    Inverted,
+    /// Classic dropout: no scale while training, multiply by the keep probability at inference.
+    Classic,
+}
+
+/// p is not a probability.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[error("p is {p}, but a drop probability lies in [0, 1]; pass the probability that an element is dropped")]
+pub struct ProbabilityError {
+    /// The value given.
+    pub p: f64,
+}
+
+/// A drop probability, parsed: p, the keep threshold and the factors that follow from it.
+///
+/// An element is kept iff its integer of [`random_bits`](Self::random_bits) bits is below
+/// [`threshold`](Self::threshold).
+///
+/// # Precision
+///
+/// `threshold = round_ties_even((1 - p) * 2^b)`, clamped to `[1, 2^b - 1]` for p strictly between 0
+/// and 1 (so that neither certainty comes about by rounding), 2^b for p = 0 and 0 for p = 1.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Probability, RandomBits, ScaleMode};
+///
+/// let p = Probability::new(0.1, RandomBits::B8)?;
+/// assert_eq!(p.threshold(), 230);
+/// assert_eq!(p.effective_p(), 26.0 / 256.0);
+/// // The factor matches the probability really drawn, so the mean stays exact.
+/// assert_eq!(p.training_scale(ScaleMode::Inverted), 256.0 / 230.0);
+/// assert!(Probability::new(f64::NAN, RandomBits::B32).is_err());
+/// # Ok::<(), wgpu_dropout::ProbabilityError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probability {
+    p: f64,
+    random_bits: RandomBits,
+    /// In [0, 2^bits]: up to 2^32, hence u64.
+    threshold: u64,
+}
+
+impl Probability {
+    /// Parses p, the probability that an element is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbabilityError`] where p is NaN or outside [0, 1].
+    pub fn new(p: f64, random_bits: RandomBits) -> Result<Self, ProbabilityError> {
+        if !(0.0..=1.0).contains(&p) {
+            return Err(ProbabilityError { p });
+        }
+        let all = 1u64 << random_bits.bits();
+        let threshold = if p == 0.0 {
+            all
+        } else if p == 1.0 {
+            0
+        } else {
+            // At most 2^32, so the conversion back is exact.
+            (((1.0 - p) * all as f64).round_ties_even() as u64).clamp(1, all - 1)
+        };
+        Ok(Self {
+            p,
+            random_bits,
+            threshold,
+        })
+    }
+
+    /// The p given.
+    #[must_use]
+    pub const fn p(&self) -> f64 {
+        self.p
+    }
+
+    /// Random bits spent on each element.
+    #[must_use]
+    pub const fn random_bits(&self) -> RandomBits {
+        self.random_bits
+    }
+
+    /// The keep threshold T in [0, 2^b].
+    #[must_use]
+    pub const fn threshold(&self) -> u64 {
+        self.threshold
+    }
+
+    /// True where nothing is drawn because every element is kept.
+    #[must_use]
+    pub const fn keeps_all(&self) -> bool {
+        self.threshold == self.outcomes()
+    }
+
+    /// True where nothing is drawn because no element is kept.
+    #[must_use]
+    pub const fn keeps_none(&self) -> bool {
+        self.threshold == 0
+    }
+
+    /// 2^b, the number of values of an element's integer.
+    const fn outcomes(&self) -> u64 {
+        1 << self.random_bits.bits()
+    }
+
+    /// The probability that an element is kept, exactly: `T / 2^b`.
+    #[must_use]
+    pub fn keep_probability(&self) -> f64 {
+        self.threshold as f64 / self.outcomes() as f64
+    }
+
+    /// The probability that an element is dropped, exactly: `1 - T / 2^b`.
+    #[must_use]
+    pub fn effective_p(&self) -> f64 {
+        1.0 - self.keep_probability()
+    }
+
+    /// The factor of a kept element in the forward and the backward pass of training.
+    ///
+    /// Inverted: `f32(2^b / T)`, or 0 where T is 0. Classic: 1.
+    #[must_use]
+    pub fn training_scale(&self, mode: ScaleMode) -> f32 {
+        match mode {
+            ScaleMode::Inverted if self.threshold == 0 => 0.0,
+            ScaleMode::Inverted => (self.outcomes() as f64 / self.threshold as f64) as f32,
+            ScaleMode::Classic => 1.0,
+        }
+    }
+
+    /// The factor of every element at inference, or `None` where inference is the identity.
+    ///
+    /// Inverted: `None`. Classic: `f32(T / 2^b)`.
+    #[must_use]
+    pub fn inference_scale(&self, mode: ScaleMode) -> Option<f32> {
+        match mode {
+            ScaleMode::Inverted => None,
+            ScaleMode::Classic => Some(self.keep_probability() as f32),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_stability() {
+        let thresholds = |p: f64| {
+            RandomBits::ALL.map(|bits| Probability::new(p, bits).expect("a probability").threshold())
+        };
+        assert_eq!(thresholds(0.0), [1 << 32, 1 << 16, 1 << 8]);
+        assert_eq!(thresholds(-0.0), [1 << 32, 1 << 16, 1 << 8]);
+        assert_eq!(thresholds(1.0), [0, 0, 0]);
+        assert_eq!(thresholds(0.5), [1 << 31, 1 << 15, 1 << 7]);
+        assert_eq!(thresholds(0.1), [0xe666_6666, 58_982, 230]);
+        // Certainty never comes about by rounding.
+        assert_eq!(thresholds(1e-300), [u64::from(u32::MAX), 65_535, 255]);
+        assert_eq!(thresholds(1.0 - f64::EPSILON / 2.0), [1, 1, 1]);
+        // A tie goes to even: (1 - 1.5/256) * 256 = 254.5.
+        assert_eq!(thresholds(1.5 / 256.0)[2], 254);
+        assert_eq!(thresholds(2.5 / 256.0)[2], 254);
+    }
+
+    #[test]
+    fn not_a_probability() {
+        for p in [f64::NAN, -f64::MIN_POSITIVE, 1.0 + f64::EPSILON, f64::INFINITY, f64::NEG_INFINITY] {
+            let error = Probability::new(p, RandomBits::B32).expect_err("not a probability");
+            assert_eq!(error.p.to_bits(), p.to_bits());
+            assert!(error.to_string().contains("[0, 1]"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_scale_makes_the_mean_exact() {
+        // TransformerEngine and FlashAttention scale by 1 / (1 - p) while drawing with p rounded to
+        // 1/256, which biases the mean; ours divides by the probability really drawn.
+        for p in [0.05, 0.1, 0.15, 0.2, 0.3, 0.5] {
+            let probability = Probability::new(p, RandomBits::B8).expect("a probability");
+            let scale = f64::from(probability.training_scale(ScaleMode::Inverted));
+            let mean = probability.keep_probability() * scale;
+            assert!((mean - 1.0).abs() < f64::from(f32::EPSILON), "p {p}: mean {mean}");
+        }
+    }
+}

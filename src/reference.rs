@@ -1,0 +1,353 @@
+//! The contract as code: the scalar reference.
+//!
+//! This file defines; everything else in the crate is compared with it. It is written to be read from
+//! top to bottom beside `docs/contract.md` and is never optimised. Section numbers are the contract's.
+//! It shares no code with the CPU path or the shaders, so that a mistake in one can't hide in another.
+//!
+//! # Examples
+//!
+//! ```
+//! use wgpu_dropout::{Dropout, reference};
+//!
+//! let dropout = Dropout::new(0.5, 42)?;
+//! let x = [1.0f32, 2.0, 3.0, 4.0];
+//! let mut y = [0.0; 4];
+//! reference::forward(&dropout, &x, &mut y)?;
+//!
+//! // Backward draws the same mask again; the factor of a kept gradient is the forward's.
+//! let dy = [1.0f32; 4];
+//! let mut dx = [0.0; 4];
+//! reference::backward(&dropout, &dy, &mut dx)?;
+//! assert_eq!([0, 1, 2, 3].map(|i| dx[i] * x[i]), y);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use half::{bf16, f16};
+
+use crate::element::bit_mask_words;
+use crate::error::check_length;
+use crate::philox::block;
+use crate::{Dropout, Element, SliceError};
+
+// Section 2: which integer an element draws.
+
+/// The integer of the element with global index `g`: lane `g mod (128/b)` of block `g / (128/b)`.
+fn integer(dropout: &Dropout, g: u64) -> u64 {
+    let bits = dropout.probability.random_bits().bits();
+    let lanes = u64::from(128 / bits);
+    let words = block(dropout.seed, dropout.subsequence, g / lanes);
+    let stream = words
+        .iter()
+        .rev()
+        .fold(0u128, |all, &word| all << 32 | u128::from(word));
+    let lane = (g % lanes) as u32;
+    (stream >> (lane * bits)) as u64 & ((1 << bits) - 1)
+}
+
+// Section 3: whether it is kept.
+
+/// Whether local element `i` of the call is kept.
+///
+/// # Panics
+///
+/// In debug builds where `element_offset + i` passes 2^64; the functions over slices check that first.
+#[must_use]
+pub fn keeps(dropout: &Dropout, i: u64) -> bool {
+    integer(dropout, dropout.element_offset + i) < dropout.probability.threshold()
+}
+
+// Section 5: what becomes of a kept element.
+
+/// K(x) of each element type.
+#[doc(hidden)]
+pub trait Kept: Sized {
+    /// K(x) with the given factor.
+    fn kept(self, scale: f32) -> Self;
+    /// All bits zero: a dropped element.
+    fn dropped() -> Self;
+}
+
+impl Kept for f32 {
+    fn kept(self, scale: f32) -> Self {
+        if self.is_nan() {
+            return Self::from_bits(self.to_bits() | 0x0040_0000);
+        }
+        let product = self * scale;
+        if product.is_nan() {
+            return Self::from_bits(0x7fc0_0000); // infinity times zero
+        }
+        product
+    }
+
+    fn dropped() -> Self {
+        0.0
+    }
+}
+
+impl Kept for f16 {
+    fn kept(self, scale: f32) -> Self {
+        if self.is_nan() {
+            return Self::from_bits(self.to_bits() | 0x0200);
+        }
+        let product = self.to_f32() * scale;
+        if product.is_nan() {
+            return Self::from_bits(0x7e00);
+        }
+        Self::from_f32(product)
+    }
+
+    fn dropped() -> Self {
+        Self::from_bits(0)
+    }
+}
+
+impl Kept for bf16 {
+    fn kept(self, scale: f32) -> Self {
+        if self.is_nan() {
+            return Self::from_bits(self.to_bits() | 0x0040);
+        }
+        let product = self.to_f32() * scale;
+        if product.is_nan() {
+            return Self::from_bits(0x7fc0);
+        }
+        Self::from_f32(product)
+    }
+
+    fn dropped() -> Self {
+        Self::from_bits(0)
+    }
+}
+
+// Section 6: forward and backward. They are one function of (mask, factor).
+
+fn check(dropout: &Dropout, elements: usize) -> Result<(), SliceError> {
+    Ok(dropout.check_len(elements as u64)?)
+}
+
+fn apply<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T], keep: impl Fn(usize) -> bool) {
+    let scale = dropout.probability.training_scale(dropout.scale_mode);
+    for (i, (&x, y)) in x.iter().zip(y).enumerate() {
+        *y = if keep(i) { x.kept(scale) } else { T::dropped() };
+    }
+}
+
+fn apply_in_place<T: Element>(dropout: &Dropout, x: &mut [T], keep: impl Fn(usize) -> bool) {
+    let scale = dropout.probability.training_scale(dropout.scale_mode);
+    for (i, x) in x.iter_mut().enumerate() {
+        *x = if keep(i) { x.kept(scale) } else { T::dropped() };
+    }
+}
+
+fn is_set(bits: &[u32], i: usize) -> bool {
+    bits[i / 32] >> (i % 32) & 1 == 1
+}
+
+/// Drops and scales: `y = K(x)` where kept, else +0.
+///
+/// # Errors
+///
+/// [`SliceError`] where `y` is not as long as `x`, or the elements pass global index 2^64.
+pub fn forward<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    check(dropout, x.len())?;
+    check_length("y", "elements", x.len() as u64, x.len() as u64, y.len())?;
+    apply(dropout, x, y, |i| keeps(dropout, i as u64));
+    Ok(())
+}
+
+/// [`forward`] on the tensor's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64.
+pub fn forward_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
+    check(dropout, x.len())?;
+    apply_in_place(dropout, x, |i| keeps(dropout, i as u64));
+    Ok(())
+}
+
+/// [`forward`] that also stores the bit mask, `ceil(len / 32)` words.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn forward_with_bit_mask<T: Element>(
+    dropout: &Dropout,
+    x: &[T],
+    y: &mut [T],
+    mask: &mut [u32],
+) -> Result<(), SliceError> {
+    let elements = x.len() as u64;
+    check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
+    forward(dropout, x, y)?;
+    bit_mask(dropout, x.len(), mask)
+}
+
+/// [`forward`] that also stores the byte mask, one byte an element.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn forward_with_byte_mask<T: Element>(
+    dropout: &Dropout,
+    x: &[T],
+    y: &mut [T],
+    mask: &mut [u8],
+) -> Result<(), SliceError> {
+    let elements = x.len() as u64;
+    check_length("mask", "bytes", elements, elements, mask.len())?;
+    forward(dropout, x, y)?;
+    byte_mask(dropout, mask)
+}
+
+/// The gradient, with the mask drawn again: `dx = K(dy)` where kept, else +0.
+///
+/// # Errors
+///
+/// [`SliceError`] where `dx` is not as long as `dy`, or the elements pass global index 2^64.
+pub fn backward<T: Element>(dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
+    check(dropout, dy.len())?;
+    check_length("dx", "elements", dy.len() as u64, dy.len() as u64, dx.len())?;
+    apply(dropout, dy, dx, |i| keeps(dropout, i as u64));
+    Ok(())
+}
+
+/// [`backward`] on the gradient's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64.
+pub fn backward_in_place<T: Element>(dropout: &Dropout, dy: &mut [T]) -> Result<(), SliceError> {
+    forward_in_place(dropout, dy)
+}
+
+/// The gradient, with the mask read from a bit mask.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_bit_mask<T: Element>(
+    dropout: &Dropout,
+    dy: &[T],
+    mask: &[u32],
+    dx: &mut [T],
+) -> Result<(), SliceError> {
+    let elements = dy.len() as u64;
+    check(dropout, dy.len())?;
+    check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
+    check_length("dx", "elements", elements, elements, dx.len())?;
+    apply(dropout, dy, dx, |i| is_set(mask, i));
+    Ok(())
+}
+
+/// [`backward_from_bit_mask`] on the gradient's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_bit_mask_in_place<T: Element>(
+    dropout: &Dropout,
+    dy: &mut [T],
+    mask: &[u32],
+) -> Result<(), SliceError> {
+    let elements = dy.len() as u64;
+    check(dropout, dy.len())?;
+    check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
+    apply_in_place(dropout, dy, |i| is_set(mask, i));
+    Ok(())
+}
+
+/// The gradient, with the mask read from a byte mask; any byte but 0 means kept.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_byte_mask<T: Element>(
+    dropout: &Dropout,
+    dy: &[T],
+    mask: &[u8],
+    dx: &mut [T],
+) -> Result<(), SliceError> {
+    let elements = dy.len() as u64;
+    check(dropout, dy.len())?;
+    check_length("mask", "bytes", elements, elements, mask.len())?;
+    check_length("dx", "elements", elements, elements, dx.len())?;
+    apply(dropout, dy, dx, |i| mask[i] != 0);
+    Ok(())
+}
+
+/// [`backward_from_byte_mask`] on the gradient's own memory.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+pub fn backward_from_byte_mask_in_place<T: Element>(
+    dropout: &Dropout,
+    dy: &mut [T],
+    mask: &[u8],
+) -> Result<(), SliceError> {
+    let elements = dy.len() as u64;
+    check(dropout, dy.len())?;
+    check_length("mask", "bytes", elements, elements, mask.len())?;
+    apply_in_place(dropout, dy, |i| mask[i] != 0);
+    Ok(())
+}
+
+// Section 7: masks alone.
+
+/// The bit mask of `len` elements: element i is bit `i mod 32` of word `i / 32`, 1 = kept, the unused
+/// bits 0.
+///
+/// # Errors
+///
+/// [`SliceError`] where `mask` has not `ceil(len / 32)` words, or the elements pass global index 2^64.
+pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
+    let elements = len as u64;
+    check(dropout, len)?;
+    check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
+    mask.fill(0);
+    for i in 0..len {
+        mask[i / 32] |= u32::from(keeps(dropout, i as u64)) << (i % 32);
+    }
+    Ok(())
+}
+
+/// The byte mask: element i is byte i, 1 = kept, 0 = dropped.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64.
+pub fn byte_mask(dropout: &Dropout, mask: &mut [u8]) -> Result<(), SliceError> {
+    check(dropout, mask.len())?;
+    for (i, byte) in mask.iter_mut().enumerate() {
+        *byte = u8::from(keeps(dropout, i as u64));
+    }
+    Ok(())
+}
+
+// Section 4: inference.
+
+/// Inference: the identity on the bits for inverted dropout; for classic dropout every element becomes
+/// K(x) with the keep probability as the factor. Nothing is drawn.
+///
+/// # Errors
+///
+/// [`SliceError`] where `y` is not as long as `x`.
+pub fn inference<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    check_length("y", "elements", x.len() as u64, x.len() as u64, y.len())?;
+    y.copy_from_slice(x);
+    inference_in_place(dropout, y)
+}
+
+/// [`inference`] on the tensor's own memory.
+///
+/// # Errors
+///
+/// None today; a `Result` like its siblings.
+pub fn inference_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
+    if let Some(factor) = dropout.probability.inference_scale(dropout.scale_mode) {
+        for x in x {
+            *x = x.kept(factor);
+        }
+    }
+    Ok(())
+}

@@ -1,1 +1,30 @@
-fn main(){}
+//! `wgpu-dropout`: dropout on tensor files, adapter information, verification of a GPU.
+//!
+//! Exit status: 0 done, 1 failed or not equal, 2 usage.
+
+mod apply;
+mod args;
+mod backend;
+mod info;
+mod npy;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let done = match args::Cli::parse().command {
+        args::Command::Info(arguments) => info::run(&arguments),
+        args::Command::Apply(arguments) => apply::run(&arguments),
+        args::Command::Verify(arguments) => verify::run(&arguments),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -241,6 +241,8 @@ impl Context {
 
     /// Names the loss of the device where that is what is behind an error.
     fn explain(&self, error: RunError) -> RunError {
+        // The callback that fills `lost` runs when the device is polled.
+        let _ = self.kernels.device().poll(wgpu::PollType::Poll);
         match self.lost.get() {
             Some(reason) => DeviceError::Lost(reason.clone()).into(),
             None => error,

@@ -130,6 +130,36 @@ mod tests {
     use crate::{Probability, RandomBits, ScaleMode};
 
     #[test]
+    fn host_and_shader_layouts_agree() {
+        use core::mem::offset_of;
+        let text = include_str!("../../shaders/params/params.wgsl");
+        let module = naga::front::wgsl::parse_str(text).expect("valid WGSL");
+        let (_, shader) = module
+            .types
+            .iter()
+            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
+            .expect("the struct is there");
+        let naga::TypeInner::Struct { members, span } = &shader.inner else {
+            panic!("Params is a struct");
+        };
+        let shader: Vec<(&str, usize)> = members
+            .iter()
+            .map(|member| (member.name.as_deref().unwrap_or_default(), member.offset as usize))
+            .collect();
+        macro_rules! host {
+            ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Params, $field))),*] };
+        }
+        let host = host!(seed subsequence first_block word_shift bit_shift draw keep_limit scale fast_min fast_max
+            quiet elements reserved);
+        assert_eq!(shader, host);
+        assert_eq!(*span, PARAMS_BYTES);
+        assert_eq!(PARAMS_BYTES, 64);
+        for (name, value) in [("DRAW_NONE", DRAW_NONE), ("DRAW_ALL", DRAW_ALL), ("DRAW_PHILOX", DRAW_PHILOX)] {
+            assert!(text.contains(&format!("const {name}: u32 = {value}u;")), "{name}");
+        }
+    }
+
+    #[test]
     fn products_of_the_fast_range_are_normal() {
         let scales = [1.0f32, 1.5, 1.999_999_9, 2.0, 4096.0, 65_536.0, 4_294_967_296.0, 0.5, 2.0f32.powi(-32)];
         for scale in scales {

@@ -22,7 +22,7 @@ macro_rules! file {
 }
 
 /// One file of `shaders/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ShaderFile {
     /// Path in the repository.
     pub path: &'static str,
@@ -331,5 +331,102 @@ impl core::fmt::Display for Variant {
             ParameterPath::Immediates => " immediates",
             ParameterPath::Uniform => " uniform",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeSet, HashSet};
+
+    /// Group 0 of the text, by naga: index and access.
+    fn reflected(module: &naga::Module) -> Vec<StorageBinding> {
+        let mut bindings: Vec<_> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| {
+                let naga::AddressSpace::Storage { access } = variable.space else {
+                    return None;
+                };
+                let binding = variable.binding?;
+                assert_eq!(binding.group, 0);
+                let access = if access.contains(naga::StorageAccess::STORE) {
+                    Access::ReadWrite
+                } else {
+                    Access::Read
+                };
+                Some(StorageBinding { index: binding.binding, access })
+            })
+            .collect();
+        bindings.sort_by_key(|binding| binding.index);
+        bindings
+    }
+
+    #[test]
+    fn layouts_are_those_of_the_text() {
+        for variant in Variant::all() {
+            let text = variant.wgsl();
+            let module = naga::front::wgsl::parse_str(&text).expect("valid WGSL");
+            assert_eq!(reflected(&module), variant.bindings(), "{variant}");
+            let parameters = module.global_variables.iter().find_map(|(_, variable)| match variable.space {
+                naga::AddressSpace::Immediate => Some((ParameterPath::Immediates, None)),
+                naga::AddressSpace::Uniform => Some((
+                    ParameterPath::Uniform,
+                    variable.binding.map(|binding| (binding.group, binding.binding)),
+                )),
+                _ => None,
+            });
+            let expected = match variant.parameters {
+                ParameterPath::Immediates => (ParameterPath::Immediates, None),
+                ParameterPath::Uniform => (ParameterPath::Uniform, Some((1, 0))),
+            };
+            assert_eq!(parameters, Some(expected), "{variant}");
+
+            // One entry point, whose workgroup is one override constant long.
+            let [entry] = &module.entry_points[..] else {
+                panic!("{variant}: one entry point");
+            };
+            assert_eq!((entry.name.as_str(), entry.stage), ("main", naga::ShaderStage::Compute));
+            assert_eq!(entry.workgroup_size[1..], [1, 1]);
+            assert!(entry.workgroup_size_overrides.is_some_and(|sizes| sizes[0].is_some()), "{variant}");
+            let names: Vec<_> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
+            assert_eq!(names, ["workgroup_size"], "{variant}");
+        }
+    }
+
+    #[test]
+    fn variants_are_told_apart_and_use_every_file() {
+        let variants: Vec<_> = Variant::all().collect();
+        // Masks alone: 3 widths x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn (3
+        // widths x 3 stores), stored (2 formats x 2 accesses), all kept. Each 2 x 2 ways.
+        assert_eq!(variants.len(), (6 + 18 * (9 + 4 + 1)) * 4);
+        assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
+        assert_eq!(variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(), variants.len());
+
+        let used: BTreeSet<_> = variants.iter().flat_map(Variant::files).map(|file| file.path.to_owned()).collect();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut there = BTreeSet::new();
+        let mut folders = vec![root.join("shaders")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let path = path.strip_prefix(root).expect("inside").to_string_lossy().replace('\\', "/");
+                    there.insert(path);
+                }
+            }
+        }
+        assert_eq!(used, there);
+    }
+
+    #[test]
+    fn every_file_says_its_job_under_its_licence() {
+        for file in Variant::all().flat_map(|variant| variant.files()).collect::<HashSet<_>>() {
+            let mut lines = file.text.lines();
+            assert_eq!(lines.next(), Some("// SPDX-License-Identifier: MIT OR Apache-2.0"), "{}", file.path);
+            assert!(lines.next().is_some_and(|line| line.starts_with("// ")), "{}", file.path);
+        }
     }
 }

@@ -37,6 +37,16 @@ impl Bits for f32 {
     }
 }
 
+impl Bits for u32 {
+    fn from_bits32(bits: u32) -> Self {
+        bits
+    }
+
+    fn bits32(self) -> u32 {
+        self
+    }
+}
+
 impl Bits for f16 {
     fn from_bits32(bits: u32) -> Self {
         Self::from_bits(bits as u16)

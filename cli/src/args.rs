@@ -1,0 +1,244 @@
+//! The arguments: what clap parses and `--help` shows.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wgpu_dropout::{DType, Dropout, MaskFormat, Probability, RandomBits, ScaleMode};
+
+/// Dropout as GPU kernels: the same bits on every GPU and on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "wgpu-dropout", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Info(Info),
+    Apply(Apply),
+    Verify(Verify),
+}
+
+/// List the adapters of this machine, and which kernel variant each gets and why.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wgpu-dropout info
+  WGPU_BACKEND=vulkan wgpu-dropout info --json")]
+pub struct Info {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Apply dropout to a tensor in a .npy file.
+///
+/// Reads f32 (`<f4`), f16 (`<f2`) or bf16 (`<u2` with --dtype bf16) in any shape, which is kept, and
+/// streams, so the file may be larger than memory. The output appears whole or not at all.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  Training, forward; the mask is a function of (p, seed, subsequence, index), so nothing need be stored:
+    wgpu-dropout apply x.npy y.npy --p 0.1 --seed 42 --subsequence 7
+  Backward, with the mask drawn again:
+    wgpu-dropout apply dy.npy dx.npy --p 0.1 --seed 42 --subsequence 7 --backward
+  Store the mask as bits, and use it:
+    wgpu-dropout apply x.npy y.npy --p 0.1 --seed 42 --mask-out mask.npy
+    wgpu-dropout apply dy.npy dx.npy --p 0.1 --seed 42 --backward --mask-in mask.npy
+  The second page of a tensor whose first page has 0x100000 elements:
+    wgpu-dropout apply page2.npy out2.npy --p 0.1 --seed 42 --element-offset 0x100000
+
+Numbers are decimal or 0x hexadecimal. Exit status: 0 done, 1 failed, 2 usage.")]
+pub struct Apply {
+    /// The tensor, a .npy file.
+    pub input: PathBuf,
+    /// Where the result goes; may be the input itself.
+    pub output: PathBuf,
+    /// Probability that an element is dropped, in [0, 1].
+    #[arg(long, value_parser = parse_p, allow_negative_numbers = true)]
+    pub p: f64,
+    /// Seed, Philox's key.
+    #[arg(long, value_parser = parse_u64)]
+    pub seed: u64,
+    /// Which of the seed's independent sequences: a step, a layer, a call.
+    #[arg(long, value_parser = parse_u64, default_value = "0", value_name = "N")]
+    pub subsequence: u64,
+    /// Global index of the file's first element.
+    #[arg(long, value_parser = parse_u64, default_value = "0", value_name = "N")]
+    pub element_offset: u64,
+    /// Random bits spent on each element.
+    #[arg(long, default_value = "32")]
+    pub random_bits: Bits,
+    /// Whether to scale while training (inverted) or at inference (classic).
+    #[arg(long, default_value = "inverted")]
+    pub scale_mode: Mode,
+    /// Element type; taken from the file where it says so. bf16 files are `<u2`.
+    #[arg(long)]
+    pub dtype: Option<Type>,
+    /// The input is the gradient of the output.
+    #[arg(long)]
+    pub backward: bool,
+    /// Store the mask in this file.
+    #[arg(long, value_name = "FILE.npy", conflicts_with = "backward")]
+    pub mask_out: Option<PathBuf>,
+    /// Take the mask from this file instead of drawing it.
+    #[arg(long, value_name = "FILE.npy", requires = "backward")]
+    pub mask_in: Option<PathBuf>,
+    /// Format of the stored mask: 1-D `<u4` words, or `|u1` in the input's shape.
+    #[arg(long, default_value = "bits")]
+    pub mask_format: Format,
+    /// What computes; auto is the GPU where there is one, else the CPU.
+    #[arg(long, default_value = "auto")]
+    pub backend: BackendChoice,
+    /// The first adapter whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub adapter: Option<String>,
+}
+
+impl Apply {
+    pub fn dropout(&self) -> Result<Dropout, wgpu_dropout::ProbabilityError> {
+        Ok(Dropout {
+            probability: Probability::new(self.p, self.random_bits.into())?,
+            scale_mode: self.scale_mode.into(),
+            seed: self.seed,
+            subsequence: self.subsequence,
+            element_offset: self.element_offset,
+        })
+    }
+}
+
+/// Compare every kernel variant with the reference, bit for bit: what to run on a new GPU.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wgpu-dropout verify
+  wgpu-dropout verify --adapter nvidia --exhaustive
+
+Exit status: 0 all equal, 1 a difference or a failure, 2 usage.")]
+pub struct Verify {
+    /// Adapters whose name contains this, or all.
+    #[arg(long, value_name = "TEXT", default_value = "all")]
+    pub adapter: String,
+    /// Also go through all 2^32 f32 and 2^16 f16 and bf16 bit patterns at several scales.
+    #[arg(long)]
+    pub exhaustive: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Bits {
+    #[value(name = "32")]
+    B32,
+    #[value(name = "16")]
+    B16,
+    #[value(name = "8")]
+    B8,
+}
+
+impl From<Bits> for RandomBits {
+    fn from(bits: Bits) -> Self {
+        match bits {
+            Bits::B32 => Self::B32,
+            Bits::B16 => Self::B16,
+            Bits::B8 => Self::B8,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Mode {
+    Inverted,
+    Classic,
+}
+
+impl From<Mode> for ScaleMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Inverted => Self::Inverted,
+            Mode::Classic => Self::Classic,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Type {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<Type> for DType {
+    fn from(dtype: Type) -> Self {
+        match dtype {
+            Type::F32 => Self::F32,
+            Type::F16 => Self::F16,
+            Type::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Bits,
+    Bytes,
+}
+
+impl From<Format> for MaskFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Bits => Self::Bits,
+            Format::Bytes => Self::Bytes,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendChoice {
+    Auto,
+    Gpu,
+    Cpu,
+    Reference,
+}
+
+fn parse_p(text: &str) -> Result<f64, String> {
+    let p: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Probability::new(p, RandomBits::default()) {
+        Ok(_) => Ok(p),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Decimal or 0x hexadecimal, the full range of u64.
+fn parse_u64(text: &str) -> Result<u64, String> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let (digits, radix) = hex.map_or((text, 10), |digits| (digits, 16));
+    if digits.starts_with('+') {
+        return Err("a number from 0 to 0xffffffffffffffff, without a sign".to_owned());
+    }
+    u64::from_str_radix(digits, radix)
+        .map_err(|error| format!("{error}; a number from 0 to 0xffffffffffffffff, decimal or 0x hexadecimal"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(parse_u64("18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(parse_u64("0xFFFFffffFFFFffff"), Ok(u64::MAX));
+        for bad in ["", "0x", "-1", "+1", "0x+1", "18446744073709551616", "1.0", "ten"] {
+            assert!(parse_u64(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_p("0.5"), Ok(0.5));
+        for bad in ["", "-0.1", "1.1", "NaN", "inf"] {
+            assert!(parse_p(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! Needs adapters: every path of the GPU against vectors and reference, one test an adapter and check.
+//!
+//! No silent skip: no adapter is a failure, and so is the lack of one that `WGPU_DROPOUT_ADAPTERS` names
+//! (as `name/backend`, separated by commas; `cargo xtask test` sets it to what it has provided).
+
+mod common;
+
+use std::sync::Arc;
+
+use common::backend::Backend;
+use common::{Bits, checks, painted};
+use half::f16;
+use libtest_mimic::{Arguments, Failed, Trial};
+use wgpu_dropout::gpu::blocking::{self, Context};
+use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
+use wgpu_dropout::gpu::{
+    BackwardMask, BindDescriptor, DeviceError, KernelOptions, Kernels, Multiply, Operation, ParameterPath, RecordError,
+    RunError, StoredMask,
+};
+use wgpu_dropout::{DType, Dropout, Probability, RandomBits, bit_mask_words, cpu, reference};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let adapters = blocking::adapters().unwrap();
+    let mut trials = vec![Trial::test("adapters", {
+        let found: Vec<String> = adapters.iter().map(adapter_name).collect();
+        move || expected_adapters(&found)
+    })];
+    for adapter in &adapters {
+        let name = adapter_name(adapter);
+        let mut trial = |check: &str, run: fn(&wgpu::Adapter)| {
+            let adapter = adapter.clone();
+            trials.push(Trial::test(format!("{name}: {check}"), move || {
+                run(&adapter);
+                Ok(())
+            }));
+        };
+        trial("every variant equals the reference", every_variant);
+        trial("every 16-bit pattern", every_16_bit_pattern);
+        if sweeps_f32(adapter) {
+            trial("every f32 pattern", every_f32_pattern);
+        }
+        trial("dropout vectors", |adapter| checks::dropout_vectors(&context(adapter)));
+        trial("inference vectors", |adapter| checks::inference_vectors(&context(adapter)));
+        trial("digests", |adapter| checks::digests(&context(adapter)));
+        trial("slice errors", |adapter| checks::slice_errors(&context(adapter)));
+        trial("any byte but zero keeps", |adapter| checks::any_byte_but_zero_keeps(&context(adapter)));
+        trial("empty tensors", empty_tensors);
+        trial("same bits for any window and workgroup size", any_shape);
+        trial("a tensor longer than a binding", longer_than_a_binding);
+        trial("several buffers, one tensor", several_buffers);
+        trial("recordings change parameters, not objects", parameters_change);
+        trial("parameter slots run out and come back", slots);
+        trial("recorded in parallel", recorded_in_parallel);
+        trial("a lost device is an error", lost_device);
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// The name as in `WGPU_DROPOUT_ADAPTERS`: driver's name and wgpu's backend.
+fn adapter_name(adapter: &wgpu::Adapter) -> String {
+    let info = adapter.get_info();
+    format!("{}/{}", info.name, info.backend).to_lowercase()
+}
+
+fn expected_adapters(found: &[String]) -> Result<(), Failed> {
+    if found.is_empty() {
+        return Err("no adapter: run `cargo xtask test`, which provides one, or install a Vulkan driver".into());
+    }
+    let Ok(wanted) = std::env::var("WGPU_DROPOUT_ADAPTERS") else {
+        return Ok(());
+    };
+    for wanted in wanted.to_lowercase().split(',') {
+        let (name, backend) = wanted.split_once('/').unwrap_or((wanted, ""));
+        let there = |found: &&String| found.starts_with(name) && found.ends_with(backend);
+        if !found.iter().any(|found| there(&found)) {
+            return Err(format!("WGPU_DROPOUT_ADAPTERS wants {wanted}, but there are only {found:?}").into());
+        }
+    }
+    Ok(())
+}
+
+fn context(adapter: &wgpu::Adapter) -> Context {
+    Context::with_adapter(adapter, &KernelOptions::default()).unwrap()
+}
+
+fn assert_equal(comparisons: &[Comparison]) {
+    let different: Vec<String> = comparisons
+        .iter()
+        .filter_map(|c| Some(format!("{} [{}]: {}", c.operation, c.kernels, c.difference.as_ref()?)))
+        .collect();
+    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
+}
+
+fn every_variant(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    let comparisons =
+        pollster::block_on(self_test::run(kernels.device(), kernels.queue(), Coverage::Every, |_, _| {})).unwrap();
+    // 6 masks alone and 45 operations for each element type, for each kind of kernels.
+    let kinds = if kernels.multiply() == Multiply::Int64 { 4 } else { 2 };
+    assert_eq!(comparisons.len(), kinds * (6 + 3 * 45));
+    assert!(comparisons.iter().all(|comparison| comparison.cases > 0));
+    assert_equal(&comparisons);
+}
+
+fn every_16_bit_pattern(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    for dtype in [DType::F16, DType::Bf16] {
+        let comparisons =
+            pollster::block_on(self_test::sweep(kernels.device(), kernels.queue(), dtype, |_, _| {})).unwrap();
+        assert!(comparisons.iter().all(|comparison| comparison.elements == 1 << 16));
+        assert_equal(&comparisons);
+    }
+}
+
+/// All 2^32 patterns take long on the slower software adapters; one of them, and every real GPU, will do.
+fn sweeps_f32(adapter: &wgpu::Adapter) -> bool {
+    let info = adapter.get_info();
+    info.device_type != wgpu::DeviceType::Cpu
+        || (info.backend == wgpu::Backend::Vulkan && info.name.to_lowercase().contains("llvmpipe"))
+}
+
+fn every_f32_pattern(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    let comparisons =
+        pollster::block_on(self_test::sweep(kernels.device(), kernels.queue(), DType::F32, |_, _| {})).unwrap();
+    assert_eq!(comparisons.len(), 4);
+    assert_equal(&comparisons);
+    assert!(comparisons.iter().all(|comparison| comparison.elements == 1 << 32));
+}
+
+fn empty_tensors(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let dropout = Dropout::new(0.5, 1).unwrap().with_element_offset(u64::MAX);
+    context.forward::<f32>(&dropout, &[], &mut []).unwrap();
+    context.forward_in_place::<f16>(&dropout, &mut []).unwrap();
+    context.bit_mask(&dropout, 0, &mut []).unwrap();
+    let kernels = context.kernels();
+    let buffer = buffer(kernels, 256);
+    let binding = kernels.bind(&forward(DType::F32, 0, &buffer, &buffer)).unwrap();
+    assert_eq!(binding.dispatches(), 0);
+    run(kernels, |pass| binding.record(pass, &dropout).unwrap());
+}
+
+/// Digests again, with windows of a few KiB, workgroups from 1 invocation to 256, both ways to multiply
+/// and both ways of the parameters. Workgroups of 1 pass 65,535 of them in a dimension.
+fn any_shape(adapter: &wgpu::Adapter) {
+    let has_int64 = context(adapter).kernels().multiply() == Multiply::Int64;
+    let shapes = [(u64::MAX, 1), (u64::MAX, 256), (1 << 20, 32), (300_000, 64), (65_536, 7)];
+    for (n, (max_binding_bytes, workgroup_size)) in shapes.into_iter().enumerate() {
+        let options = KernelOptions {
+            multiply: Some(if has_int64 && n % 2 == 0 { Multiply::Int64 } else { Multiply::Emulated }),
+            parameters: Some(if n % 3 == 0 { ParameterPath::Immediates } else { ParameterPath::Uniform }),
+            max_binding_bytes,
+            workgroup_size,
+            ..KernelOptions::default()
+        };
+        let context = Context::with_adapter(adapter, &options).unwrap();
+        checks::digests(&context);
+    }
+}
+
+fn buffer(kernels: &Kernels, bytes: u64) -> wgpu::Buffer {
+    kernels.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: bytes.next_multiple_of(4),
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
+fn forward<'a>(dtype: DType, elements: u64, x: &'a wgpu::Buffer, y: &'a wgpu::Buffer) -> BindDescriptor<'a> {
+    BindDescriptor {
+        label: None,
+        dtype,
+        elements,
+        operation: Operation::Forward {
+            x: x.as_entire_buffer_binding(),
+            y: y.as_entire_buffer_binding(),
+            store: None,
+        },
+    }
+}
+
+/// Records into one pass of the test's own, submits and waits.
+fn run(kernels: &Kernels, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) {
+    let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+    kernels.queue().submit([encoder.finish()]);
+    kernels.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+}
+
+fn read(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<u8> {
+    let staging = kernels.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: buffer.size(),
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+    kernels.queue().submit([encoder.finish()]);
+    staging.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
+    kernels.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let bytes = staging.get_mapped_range(..).unwrap();
+    bytes.to_vec()
+}
+
+fn read_as<T: bytemuck::Pod>(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<T> {
+    bytemuck::pod_collect_to_vec(&read(kernels, buffer))
+}
+
+/// 160 MiB and an odd end: more than the 128 MiB that software Vulkan binds at once, and more than its
+/// 65,535 workgroups; everywhere else windows of 60 MiB make it as many.
+fn longer_than_a_binding(adapter: &wgpu::Adapter) {
+    let options = KernelOptions { max_binding_bytes: 60 << 20, ..KernelOptions::default() };
+    let elements = (40 << 20) + 13;
+    let x = painted::<f32>(elements);
+    // Philox blocks pass 2^32 within the tensor, and no window starts at a block's first lane.
+    let dropout = Dropout::new(0.1, 5).unwrap().with_element_offset((1 << 34) - 20_000_001);
+    let mut expected = vec![0.0f32; elements];
+    let mut expected_mask = vec![0u32; bit_mask_words(elements as u64) as usize];
+    cpu::forward_with_bit_mask(&dropout, &x, &mut expected, &mut expected_mask).unwrap();
+    let windows_of_its_own = adapter.limits().max_storage_buffer_binding_size < 160 << 20;
+    for options in [KernelOptions::default(), options] {
+        let context = Context::with_adapter(adapter, &options).unwrap();
+        let kernels = context.kernels();
+        let (input, output) = (buffer(kernels, elements as u64 * 4), buffer(kernels, elements as u64 * 4));
+        let mask = buffer(kernels, expected_mask.len() as u64 * 4);
+        kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(&x));
+        let binding = kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: DType::F32,
+                elements: elements as u64,
+                operation: Operation::Forward {
+                    x: input.as_entire_buffer_binding(),
+                    y: output.as_entire_buffer_binding(),
+                    store: Some(StoredMask::Bits(mask.as_entire_buffer_binding())),
+                },
+            })
+            .unwrap();
+        if windows_of_its_own || options.max_binding_bytes < u64::MAX {
+            assert!(binding.dispatches() > 2, "{binding:?}");
+        }
+        run(kernels, |pass| binding.record(pass, &dropout).unwrap());
+        f32::assert_same(&read_as(kernels, &output), &expected, "output");
+        u32::assert_same(&read_as(kernels, &mask), &expected_mask, "mask");
+    }
+}
+
+/// A tensor over three buffers is three recordings with their own element_offset.
+fn several_buffers(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    let lengths = [10_001usize, 4096, 333];
+    let x = painted::<f16>(lengths.iter().sum());
+    let dropout = Dropout::new(0.4, 3).unwrap().with_element_offset(u64::MAX - 20_000);
+    let mut expected = vec![f16::ZERO; x.len()];
+    reference::forward(&dropout, &x, &mut expected).unwrap();
+    let mut first = 0;
+    for length in lengths {
+        let (input, output) = (buffer(kernels, length as u64 * 2), buffer(kernels, length as u64 * 2));
+        let mut bytes = bytemuck::cast_slice(&x[first..first + length]).to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        kernels.queue().write_buffer(&input, 0, &bytes);
+        let binding = kernels.bind(&forward(DType::F16, length as u64, &input, &output)).unwrap();
+        let part = dropout.with_element_offset(dropout.element_offset + first as u64);
+        run(kernels, |pass| binding.record(pass, &part).unwrap());
+        let y: Vec<f16> = read_as(kernels, &output);
+        f16::assert_same(&y[..length], &expected[first..first + length], "part");
+        first += length;
+    }
+}
+
+/// One binding recorded many times in one pass, each time with other parameters; what the last one
+/// leaves is read, and one binding a step shows every step.
+fn parameters_change(adapter: &wgpu::Adapter) {
+    for parameters in [ParameterPath::Immediates, ParameterPath::Uniform] {
+        let options = KernelOptions { parameters: Some(parameters), ..KernelOptions::default() };
+        let context = Context::with_adapter(adapter, &options).unwrap();
+        let kernels = context.kernels();
+        let elements = 1000u64;
+        let x = painted::<f32>(elements as usize);
+        let input = buffer(kernels, elements * 4);
+        kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(&x));
+        let steps: Vec<(Dropout, wgpu::Buffer)> = (0..8u64)
+            .map(|step| {
+                let dropout = Dropout::new(step as f64 / 7.0, step * 1_000_003)
+                    .unwrap()
+                    .with_subsequence(step << 40)
+                    .with_element_offset(step * 5);
+                (dropout, buffer(kernels, elements * 4))
+            })
+            .collect();
+        let scratch = buffer(kernels, elements * 4);
+        let once = kernels.bind(&forward(DType::F32, elements, &input, &scratch)).unwrap();
+        let bindings: Vec<_> =
+            steps.iter().map(|(_, y)| kernels.bind(&forward(DType::F32, elements, &input, y)).unwrap()).collect();
+        run(kernels, |pass| {
+            for ((dropout, _), binding) in steps.iter().zip(&bindings) {
+                once.record(pass, dropout).unwrap();
+                binding.record(pass, dropout).unwrap();
+            }
+        });
+        let mut expected = vec![0.0f32; elements as usize];
+        for (dropout, y) in &steps {
+            reference::forward(dropout, &x, &mut expected).unwrap();
+            f32::assert_same(&read_as(kernels, y), &expected, &format!("{dropout:?}"));
+        }
+        f32::assert_same(&read_as(kernels, &scratch), &expected, "recorded last");
+    }
+}
+
+fn slots(adapter: &wgpu::Adapter) {
+    let options = KernelOptions {
+        parameters: Some(ParameterPath::Uniform),
+        parameter_slots: 3,
+        ..KernelOptions::default()
+    };
+    let context = Context::with_adapter(adapter, &options).unwrap();
+    let kernels = context.kernels();
+    let (x, y) = (buffer(kernels, 4096), buffer(kernels, 4096));
+    // Two dispatches: whole tiles, and a tail.
+    let binding = kernels.bind(&forward(DType::F32, 1023, &x, &y)).unwrap();
+    assert_eq!(binding.dispatches(), 2);
+    let dropout = Dropout::new(0.5, 1).unwrap();
+    let encoder = || kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let full = Err(RecordError::Slots { needed: 2, free: 1, slots: 3 });
+
+    // Thrown away unsubmitted: the slots are free again.
+    for _ in 0..3 {
+        let mut thrown_away = encoder();
+        binding.encode(&mut thrown_away, &dropout).unwrap();
+        assert_eq!(binding.encode(&mut thrown_away, &dropout), full);
+    }
+    // Submitted and done: free again.
+    for _ in 0..3 {
+        let mut submitted = encoder();
+        binding.encode(&mut submitted, &dropout).unwrap();
+        assert_eq!(binding.encode(&mut submitted, &dropout), full);
+        kernels.queue().submit([submitted.finish()]);
+        kernels.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    }
+}
+
+fn recorded_in_parallel(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    let elements = 5000u64;
+    let x = painted::<f32>(elements as usize);
+    let input = buffer(kernels, elements * 4);
+    kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(&x));
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (x, input) = (&x, &input);
+            scope.spawn(move || {
+                let random_bits = RandomBits::ALL[thread as usize % 3];
+                let dropout = Dropout::new(0.3, thread)
+                    .unwrap()
+                    .with_probability(Probability::new(0.3, random_bits).unwrap());
+                let y = buffer(kernels, elements * 4);
+                let binding = kernels.bind(&forward(DType::F32, elements, input, &y)).unwrap();
+                let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                binding.encode(&mut encoder, &dropout).unwrap();
+                kernels.queue().submit([encoder.finish()]);
+                let mut expected = vec![0.0f32; elements as usize];
+                reference::forward(&dropout, x, &mut expected).unwrap();
+                f32::assert_same(&read_as(kernels, &y), &expected, &format!("thread {thread}"));
+            });
+        }
+    });
+}
+
+fn lost_device(adapter: &wgpu::Adapter) {
+    let doomed = Arc::new(context(adapter));
+    let dropout = Dropout::new(0.5, 1).unwrap();
+    let (x, mut y) = (vec![1.0f32; 1000], vec![7.0f32; 1000]);
+    doomed.kernels().device().destroy();
+    let error = doomed.forward(&dropout, &x, &mut y).unwrap_err();
+    assert!(matches!(error, RunError::Device(DeviceError::Lost(_))), "{error:?}");
+    assert!(error.to_string().contains("create a new device"), "{error}");
+    assert_eq!(y, [7.0; 1000]);
+    let mut mask = [7u32; 4];
+    doomed.bit_mask(&dropout, 100, &mut mask).unwrap_err();
+    assert_eq!(mask, [7; 4]);
+    // Binding and recording on it give errors or nothing, but no panic.
+    let kernels = doomed.kernels();
+    let scope = kernels.device().push_error_scope(wgpu::ErrorFilter::Validation);
+    let lost = buffer(kernels, 4096);
+    if let Ok(binding) = kernels.bind(&BindDescriptor {
+        label: None,
+        dtype: DType::F32,
+        elements: 1000,
+        operation: Operation::Backward {
+            dy: lost.as_entire_buffer_binding(),
+            dx: lost.as_entire_buffer_binding(),
+            mask: BackwardMask::Drawn,
+        },
+    }) {
+        let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let _ = binding.encode(&mut encoder, &dropout);
+    }
+    drop(scope);
+
+    // The process is none the worse: a new device works.
+    let fresh = context(adapter);
+    assert!(!fresh.name().is_empty());
+    fresh.forward(&dropout, &x, &mut y).unwrap();
+    let mut expected = vec![0.0f32; 1000];
+    reference::forward(&dropout, &x, &mut expected).unwrap();
+    assert_eq!(y, expected);
+}

@@ -1,0 +1,302 @@
+//! Needs no GPU: naga for every shader variant, wgpu's noop device for what a caller can get wrong.
+
+use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::proc::BoundsCheckPolicies;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{Module, ShaderStage};
+use wgpu::{BufferBinding, BufferUsages};
+use wgpu_dropout::gpu::{
+    BackwardMask, BindDescriptor, BindError, KernelOptions, Kernels, KernelsError, Multiply, Operation, ParameterPath,
+    RecordError, StoredMask, Variant,
+};
+use wgpu_dropout::{DType, Dropout, Probability, RandomBits};
+
+/// Parsed, validated for no more than the variant may ask for, overrides resolved.
+fn compiled(variant: &Variant) -> (Module, ModuleInfo) {
+    let text = variant.wgsl();
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{variant}: {}", error.emit_to_string(&text)));
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SHADER_INT64, variant.multiply == Multiply::Int64);
+    capabilities.set(Capabilities::IMMEDIATES, variant.parameters == ParameterPath::Immediates);
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{variant}: {}", error.emit_to_string(&text)));
+    let constants = [("workgroup_size".to_owned(), 64.0)].into_iter().collect();
+    let (module, info) = process_overrides(&module, &info, None, &constants).unwrap();
+    (module.into_owned(), info.into_owned())
+}
+
+#[test]
+fn every_variant_translates_to_every_language() {
+    let entry = || Some((ShaderStage::Compute, "main".to_owned()));
+    let hlsl_options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_0,
+        fake_missing_bindings: true,
+        immediates_target: Some(hlsl::BindTarget::default()),
+        // What wgpu binds num_workgroups with.
+        special_constants_binding: Some(hlsl::BindTarget { register: 1, ..hlsl::BindTarget::default() }),
+        ..hlsl::Options::default()
+    };
+    let msl_options = msl::Options {
+        lang_version: (2, 3),
+        fake_missing_bindings: true,
+        ..msl::Options::default()
+    };
+    let glsl_options = glsl::Options {
+        version: glsl::Version::new_gles(310),
+        ..glsl::Options::default()
+    };
+    for variant in Variant::all() {
+        let (module, info) = compiled(&variant);
+
+        let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".to_owned() };
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), Some(&pipeline)).unwrap();
+        assert_eq!(words[0], 0x0723_0203, "{variant}");
+
+        let pipeline = msl::PipelineOptions { entry_point: entry(), ..msl::PipelineOptions::default() };
+        let (metal, _) = msl::write_string(&module, &info, &msl_options, &pipeline).unwrap();
+        assert!(metal.contains("kernel void main_"), "{variant}");
+
+        let mut text = String::new();
+        let pipeline = hlsl::PipelineOptions { entry_point: entry() };
+        hlsl::Writer::new(&mut text, &hlsl_options, &pipeline).write(&module, &info, None).unwrap();
+        assert!(text.contains("[numthreads(64, 1, 1)]"), "{variant}");
+
+        // GLSL ES has no 64-bit integers; wgpu grants them on no GL device.
+        if variant.multiply == Multiply::Emulated {
+            let mut text = String::new();
+            let pipeline = glsl::PipelineOptions {
+                shader_stage: ShaderStage::Compute,
+                entry_point: "main".to_owned(),
+                multiview: None,
+            };
+            let policies = BoundsCheckPolicies::default();
+            let mut writer = glsl::Writer::new(&mut text, &module, &info, &glsl_options, &pipeline, policies).unwrap();
+            writer.write().unwrap();
+            assert!(text.contains("local_size_x = 64"), "{variant}");
+        }
+    }
+}
+
+#[test]
+fn variants_ask_for_no_more_than_they_say() {
+    for variant in Variant::all() {
+        let text = variant.wgsl();
+        assert_eq!(text.contains("u64("), variant.multiply == Multiply::Int64, "{variant}");
+        assert_eq!(text.contains("var<immediate>"), variant.parameters == ParameterPath::Immediates, "{variant}");
+        for word in ["f16>", "enable ", "requires ", "subgroup"] {
+            assert!(!text.contains(word), "{variant}: {word}");
+        }
+    }
+}
+
+fn noop() -> (wgpu::Device, wgpu::Queue) {
+    noop_with(wgpu::Features::empty(), wgpu::Limits::default())
+}
+
+fn noop_with(required_features: wgpu::Features, required_limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
+    wgpu::Device::noop(&wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() })
+}
+
+fn kernels() -> Kernels {
+    let (device, queue) = noop();
+    Kernels::new(&device, &queue).unwrap()
+}
+
+fn buffer(kernels: &Kernels, size: u64, usage: BufferUsages) -> wgpu::Buffer {
+    kernels.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+}
+
+fn storage(kernels: &Kernels, size: u64) -> wgpu::Buffer {
+    buffer(kernels, size, BufferUsages::STORAGE)
+}
+
+fn at(buffer: &wgpu::Buffer, offset: u64) -> BufferBinding<'_> {
+    BufferBinding { buffer, offset, size: None }
+}
+
+fn forward<'a>(x: BufferBinding<'a>, y: BufferBinding<'a>) -> Operation<'a> {
+    Operation::Forward { x, y, store: None }
+}
+
+fn bind(kernels: &Kernels, dtype: DType, elements: u64, operation: Operation<'_>) -> Result<usize, BindError> {
+    kernels
+        .bind(&BindDescriptor { label: None, dtype, elements, operation })
+        .map(|binding| binding.dispatches())
+}
+
+#[test]
+fn bindings_that_are_right() {
+    let kernels = kernels();
+    let (x, y) = (storage(&kernels, 4096), storage(&kernels, 4096));
+    let mask = storage(&kernels, 128);
+    let entire = wgpu::Buffer::as_entire_buffer_binding;
+    assert_eq!(bind(&kernels, DType::F32, 1024, forward(entire(&x), entire(&y))), Ok(1));
+    assert_eq!(bind(&kernels, DType::F32, 1023, forward(entire(&x), entire(&y))), Ok(2));
+    assert_eq!(bind(&kernels, DType::Bf16, 2048, forward(entire(&x), entire(&y))), Ok(1));
+    // In place; apart in one buffer; a mask in that same buffer too.
+    assert_eq!(bind(&kernels, DType::F32, 1024, forward(entire(&x), entire(&x))), Ok(1));
+    assert_eq!(bind(&kernels, DType::F32, 512, forward(at(&x, 0), at(&x, 2048))), Ok(1));
+    let stored = BackwardMask::Stored(StoredMask::Bits(at(&x, 3840)));
+    let operation = Operation::Backward { dy: at(&x, 0), dx: at(&x, 1024), mask: stored };
+    assert_eq!(bind(&kernels, DType::F32, 256, operation), Ok(1));
+    let stores = Some(StoredMask::Bits(entire(&mask)));
+    let operation = Operation::Forward { x: entire(&x), y: entire(&y), store: stores };
+    assert_eq!(bind(&kernels, DType::F32, 1024, operation), Ok(1));
+    assert_eq!(bind(&kernels, DType::F32, 0, forward(entire(&x), entire(&y))), Ok(0));
+    // An odd f16 tensor's last word must be there in whole, and is enough.
+    let odd = storage(&kernels, 8);
+    assert_eq!(bind(&kernels, DType::F16, 3, forward(at(&odd, 0), at(&y, 0))), Ok(1));
+}
+
+#[test]
+fn bindings_that_are_wrong() {
+    let kernels = kernels();
+    let (x, y) = (storage(&kernels, 4096), storage(&kernels, 4096));
+    let message = |elements, operation| bind(&kernels, DType::F32, elements, operation).unwrap_err().to_string();
+
+    assert_eq!(
+        message(1025, forward(at(&x, 0), at(&y, 0))),
+        "x needs 4100 bytes (whole 4-byte words) from offset 0, but only 4096 are there; pass a larger buffer or \
+         fewer elements"
+    );
+    let sized = |buffer, size| BufferBinding { buffer, offset: 0, size: wgpu::BufferSize::new(size) };
+    assert!(message(512, forward(at(&x, 0), sized(&y, 2044))).starts_with("y needs 2048 bytes"));
+    assert!(message(1, forward(at(&x, 8192), at(&y, 0))).contains("only 0 are there"));
+    assert_eq!(
+        message(1, forward(at(&x, 4), at(&y, 0))),
+        "x starts at byte 4, but bindings of this device start at multiples of 256; move the tensor or copy it to an \
+         aligned place"
+    );
+    let copy_only = buffer(&kernels, 4096, BufferUsages::COPY_DST);
+    assert_eq!(
+        message(4, forward(at(&x, 0), at(&copy_only, 0))),
+        "y's buffer has usages BufferUsages(COPY_DST); create it with BufferUsages::STORAGE too"
+    );
+    assert_eq!(
+        message(512, forward(at(&x, 0), at(&x, 256))),
+        "x (bytes 0..2048) and y (bytes 256..2304) overlap in one buffer; give them ranges of their own, or the very \
+         same range to work in place"
+    );
+    let into_itself = Operation::Forward { x: at(&x, 0), y: at(&y, 0), store: Some(StoredMask::Bits(at(&y, 256))) };
+    assert!(message(512, into_itself).starts_with("y (bytes 0..2048) and mask (bytes 256..320) overlap"));
+    let over_input = Operation::Forward { x: at(&x, 0), y: at(&y, 0), store: Some(StoredMask::Bytes(at(&x, 0))) };
+    assert!(message(512, over_input).starts_with("x (bytes 0..2048) and mask (bytes 0..512) overlap"));
+    let short = storage(&kernels, 60);
+    let operation = Operation::Mask { store: StoredMask::Bits(at(&short, 0)) };
+    assert!(message(512, operation).starts_with("mask needs 64 bytes"));
+    let operation = Operation::Backward {
+        dy: at(&x, 0),
+        dx: at(&y, 0),
+        mask: BackwardMask::Stored(StoredMask::Bytes(at(&short, 0))),
+    };
+    assert!(message(61, operation).starts_with("mask needs 64 bytes"));
+    assert_eq!(
+        bind(&kernels, DType::F16, u64::MAX / 2 + 1, forward(at(&x, 0), at(&y, 0))),
+        Err(BindError::TooLong { elements: u64::MAX / 2 + 1, dtype: DType::F16 })
+    );
+    assert_eq!(
+        bind(&kernels, DType::F16, u64::MAX / 2, forward(at(&x, 0), at(&y, 0))),
+        Err(BindError::TooLong { elements: u64::MAX / 2, dtype: DType::F16 })
+    );
+}
+
+#[test]
+fn bindings_too_small_for_a_window() {
+    let (device, queue) = noop();
+    let options = KernelOptions { max_binding_bytes: 100, ..KernelOptions::default() };
+    let kernels = Kernels::with_options(&device, &queue, &options).unwrap();
+    let (x, y) = (storage(&kernels, 4096), storage(&kernels, 4096));
+    let error = bind(&kernels, DType::F32, 4, forward(at(&x, 0), at(&y, 0))).unwrap_err();
+    assert!(matches!(error, BindError::Plan(_)), "{error:?}");
+    assert!(error.to_string().contains("max_storage_buffer_binding_size"), "{error}");
+}
+
+#[test]
+fn a_buffer_that_could_not_be_had() {
+    let kernels = kernels();
+    let scope = kernels.device().push_error_scope(wgpu::ErrorFilter::Validation);
+    let too_large = storage(&kernels, kernels.device().limits().max_buffer_size + 4);
+    assert!(pollster::block_on(scope.pop()).is_some());
+    let y = storage(&kernels, 4096);
+    let error = bind(&kernels, DType::F32, 4, forward(at(&too_large, 0), at(&y, 0))).unwrap_err();
+    assert!(matches!(error, BindError::Device(_)), "{error:?}");
+}
+
+#[test]
+fn devices_and_options_that_will_not_do() {
+    let (device, queue) = noop();
+    let message = |options: KernelOptions| Kernels::with_options(&device, &queue, &options).unwrap_err().to_string();
+    let default = KernelOptions::default();
+    assert_eq!(
+        message(KernelOptions { multiply: Some(Multiply::Int64), ..default.clone() }),
+        "Multiply::Int64 needs SHADER_INT64, which the device was not requested with; request it or leave the option \
+         to None"
+    );
+    assert!(
+        message(KernelOptions { parameters: Some(ParameterPath::Immediates), ..default.clone() }).contains("IMMEDIATES")
+    );
+    for workgroup_size in [0, 257] {
+        assert_eq!(
+            message(KernelOptions { workgroup_size, ..default.clone() }),
+            format!("workgroup_size is {workgroup_size}; it must lie in [1, 256]")
+        );
+    }
+    assert!(message(KernelOptions { parameter_slots: 0, ..default }).starts_with("parameter_slots is 0"));
+
+    let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 2, ..wgpu::Limits::default() };
+    let (device, queue) = noop_with(wgpu::Features::empty(), limits);
+    assert_eq!(
+        Kernels::new(&device, &queue).unwrap_err(),
+        KernelsError::Limit { name: "max_storage_buffers_per_shader_stage", needed: 3, actual: 2 }
+    );
+}
+
+#[test]
+fn kernels_choose_by_features() {
+    let plain = kernels();
+    assert_eq!((plain.multiply(), plain.parameters()), (Multiply::Emulated, ParameterPath::Uniform));
+    let limits = wgpu::Limits { max_immediate_size: Kernels::IMMEDIATE_BYTES, ..wgpu::Limits::default() };
+    let (device, queue) = noop_with(Kernels::optional_features(), limits);
+    let rich = Kernels::new(&device, &queue).unwrap();
+    assert_eq!((rich.multiply(), rich.parameters()), (Multiply::Int64, ParameterPath::Immediates));
+    // The feature without the limit is of no use.
+    let (device, queue) = noop_with(wgpu::Features::IMMEDIATES, wgpu::Limits::default());
+    assert_eq!(Kernels::new(&device, &queue).unwrap().parameters(), ParameterPath::Uniform);
+}
+
+#[test]
+fn recordings_that_are_wrong_record_nothing() {
+    let kernels = kernels();
+    let (x, y) = (storage(&kernels, 4096), storage(&kernels, 4096));
+    let operation = forward(at(&x, 0), at(&y, 0));
+    let binding =
+        kernels.bind(&BindDescriptor { label: None, dtype: DType::F32, elements: 1000, operation }).unwrap();
+    let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let at_end = Dropout::new(0.5, 0).unwrap().with_element_offset(u64::MAX - 998);
+    let error = binding.encode(&mut encoder, &at_end).unwrap_err();
+    assert!(matches!(error, RecordError::Offset(_)), "{error:?}");
+    binding.encode(&mut encoder, &at_end.with_element_offset(u64::MAX - 999)).unwrap();
+
+    // Inference draws nothing, so its offset may be anything.
+    let operation = Operation::Inference { x: at(&x, 0), y: at(&y, 0) };
+    let binding =
+        kernels.bind(&BindDescriptor { label: None, dtype: DType::F32, elements: 1000, operation }).unwrap();
+    binding.encode(&mut encoder, &at_end).unwrap();
+    for random_bits in RandomBits::ALL {
+        binding.prepare(random_bits).unwrap();
+        let dropout = at_end.with_probability(Probability::new(0.5, random_bits).unwrap());
+        binding.encode(&mut encoder, &dropout).unwrap();
+    }
+    kernels.queue().submit([encoder.finish()]);
+}
+
+#[test]
+fn handles_are_send_and_sync() {
+    fn check<T: Send + Sync>() {}
+    check::<Kernels>();
+    check::<wgpu_dropout::gpu::Binding>();
+    check::<wgpu_dropout::gpu::blocking::Context>();
+    check::<RecordError>();
+}

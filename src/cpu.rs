@@ -33,6 +33,7 @@ const TASK: usize = 64 * TILE;
 /// K(x), contract section 5, without a branch, so that compilers vectorise it.
 #[doc(hidden)]
 pub trait Scale: Sized {
+    #[must_use]
     fn scaled(self, scale: f32) -> Self;
 }
 
@@ -303,15 +304,18 @@ fn draw_lanes<const LANES: usize>(
     keep: &mut [u8],
     lanes_of: impl Fn([u32; 4]) -> [u32; LANES],
 ) {
-    let decisions = |b: u64| {
-        lanes_of(block(dropout.seed, dropout.subsequence, b)).map(|integer| u8::from(integer <= limit))
-    };
+    let decisions =
+        |b: u64| lanes_of(block(dropout.seed, dropout.subsequence, b)).map(|integer| u8::from(integer <= limit));
     let lanes = LANES as u64;
     let skipped = (g % lanes) as usize;
     let mut b = g / lanes;
 
     // The rest of a block begun before, whole blocks, the start of one.
-    let head = if skipped == 0 { 0 } else { keep.len().min(LANES - skipped) };
+    let head = if skipped == 0 {
+        0
+    } else {
+        keep.len().min(LANES - skipped)
+    };
     let (first, rest) = keep.split_at_mut(head);
     if head > 0 {
         first.copy_from_slice(&decisions(b)[skipped..skipped + head]);
@@ -391,7 +395,11 @@ pub fn forward_with_bit_mask<T: Element>(
     check_output("y", x.len(), y.len())?;
     check_bits(x.len(), mask)?;
     let job = training(dropout, x.len(), Data::Apart(x, y));
-    Job { sink: Sink::Bits(mask), ..job }.run();
+    Job {
+        sink: Sink::Bits(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 
@@ -410,7 +418,11 @@ pub fn forward_with_byte_mask<T: Element>(
     check_output("y", x.len(), y.len())?;
     check_bytes(x.len(), mask)?;
     let job = training(dropout, x.len(), Data::Apart(x, y));
-    Job { sink: Sink::Bytes(mask), ..job }.run();
+    Job {
+        sink: Sink::Bytes(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 
@@ -450,7 +462,11 @@ pub fn backward_from_bit_mask<T: Element>(
     check_bits(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
     let job = training(dropout, dy.len(), Data::Apart(dy, dx));
-    Job { source: Source::Bits(mask), ..job }.run();
+    Job {
+        source: Source::Bits(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 
@@ -467,7 +483,11 @@ pub fn backward_from_bit_mask_in_place<T: Element>(
     dropout.check_len(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
     let job = training(dropout, dy.len(), Data::InPlace(dy));
-    Job { source: Source::Bits(mask), ..job }.run();
+    Job {
+        source: Source::Bits(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 
@@ -486,7 +506,11 @@ pub fn backward_from_byte_mask<T: Element>(
     check_bytes(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
     let job = training(dropout, dy.len(), Data::Apart(dy, dx));
-    Job { source: Source::Bytes(mask), ..job }.run();
+    Job {
+        source: Source::Bytes(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 
@@ -503,7 +527,11 @@ pub fn backward_from_byte_mask_in_place<T: Element>(
     dropout.check_len(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
     let job = training(dropout, dy.len(), Data::InPlace(dy));
-    Job { source: Source::Bytes(mask), ..job }.run();
+    Job {
+        source: Source::Bytes(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 
@@ -516,7 +544,11 @@ pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), S
     dropout.check_len(len as u64)?;
     check_bits(len, mask)?;
     let job = training::<f32>(dropout, len, Data::None);
-    Job { sink: Sink::Bits(mask), ..job }.run();
+    Job {
+        sink: Sink::Bits(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 
@@ -528,7 +560,11 @@ pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), S
 pub fn byte_mask(dropout: &Dropout, mask: &mut [u8]) -> Result<(), SliceError> {
     dropout.check_len(mask.len() as u64)?;
     let job = training::<f32>(dropout, mask.len(), Data::None);
-    Job { sink: Sink::Bytes(mask), ..job }.run();
+    Job {
+        sink: Sink::Bytes(mask),
+        ..job
+    }
+    .run();
     Ok(())
 }
 

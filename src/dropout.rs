@@ -65,28 +65,19 @@ impl Dropout {
     /// The same call with another probability.
     #[must_use]
     pub const fn with_probability(self, probability: Probability) -> Self {
-        Self {
-            probability,
-            ..self
-        }
+        Self { probability, ..self }
     }
 
     /// The same call on another subsequence.
     #[must_use]
     pub const fn with_subsequence(self, subsequence: u64) -> Self {
-        Self {
-            subsequence,
-            ..self
-        }
+        Self { subsequence, ..self }
     }
 
     /// The same call for a slice that starts at that global index, in elements.
     #[must_use]
     pub const fn with_element_offset(self, element_offset: u64) -> Self {
-        Self {
-            element_offset,
-            ..self
-        }
+        Self { element_offset, ..self }
     }
 
     /// The same call with the factor applied in that mode.

@@ -75,9 +75,7 @@ pub const fn bit_mask_words(elements: u64) -> u64 {
 /// A type that dropout works on: `f32`, [`half::f16`] or [`half::bf16`].
 ///
 /// Sealed: the bits of each are fixed by the contract, section 5.
-pub trait Element:
-    bytemuck::Pod + Send + Sync + PartialEq + core::fmt::Debug + sealed::Sealed
-{
+pub trait Element: bytemuck::Pod + Send + Sync + PartialEq + core::fmt::Debug + sealed::Sealed {
     /// The storage type.
     const DTYPE: DType;
 }

@@ -208,8 +208,14 @@ mod tests {
         assert_eq!(
             words,
             [
-                0x9b6a_0c32, 0x93de_441a, 0x08a5_fbbe, 0xb129_02fc, 0xab48_06df, 0x6e81_35ce,
-                0xbbca_5391, 0xf378_70f0
+                0x9b6a_0c32,
+                0x93de_441a,
+                0x08a5_fbbe,
+                0xb129_02fc,
+                0xab48_06df,
+                0x6e81_35ce,
+                0xbbca_5391,
+                0xf378_70f0
             ]
         );
     }

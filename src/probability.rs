@@ -105,6 +105,7 @@ impl Probability {
     /// # Errors
     ///
     /// [`ProbabilityError`] where p is NaN or outside [0, 1].
+    #[allow(clippy::float_cmp, reason = "0 and 1 are meant exactly")]
     pub fn new(p: f64, random_bits: RandomBits) -> Result<Self, ProbabilityError> {
         if !(0.0..=1.0).contains(&p) {
             return Err(ProbabilityError { p });
@@ -202,9 +203,8 @@ mod tests {
 
     #[test]
     fn value_stability() {
-        let thresholds = |p: f64| {
-            RandomBits::ALL.map(|bits| Probability::new(p, bits).expect("a probability").threshold())
-        };
+        let thresholds =
+            |p: f64| RandomBits::ALL.map(|bits| Probability::new(p, bits).expect("a probability").threshold());
         assert_eq!(thresholds(0.0), [1 << 32, 1 << 16, 1 << 8]);
         assert_eq!(thresholds(-0.0), [1 << 32, 1 << 16, 1 << 8]);
         assert_eq!(thresholds(1.0), [0, 0, 0]);
@@ -220,7 +220,13 @@ mod tests {
 
     #[test]
     fn not_a_probability() {
-        for p in [f64::NAN, -f64::MIN_POSITIVE, 1.0 + f64::EPSILON, f64::INFINITY, f64::NEG_INFINITY] {
+        for p in [
+            f64::NAN,
+            -f64::MIN_POSITIVE,
+            1.0 + f64::EPSILON,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+        ] {
             let error = Probability::new(p, RandomBits::B32).expect_err("not a probability");
             assert_eq!(error.p.to_bits(), p.to_bits());
             assert!(error.to_string().contains("[0, 1]"), "{error}");

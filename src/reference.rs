@@ -62,6 +62,7 @@ pub fn keeps(dropout: &Dropout, i: u64) -> bool {
 #[doc(hidden)]
 pub trait Kept: Sized {
     /// K(x) with the given factor.
+    #[must_use]
     fn kept(self, scale: f32) -> Self;
     /// All bits zero: a dropped element.
     fn dropped() -> Self;

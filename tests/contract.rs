@@ -1,5 +1,7 @@
 //! Needs nothing: vectors -> reference -> CPU path.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+
 mod common;
 
 use common::backend::{Cpu, Reference};
@@ -27,7 +29,10 @@ fn philox_equals_an_independent_implementation() {
             let key = [word(), edge];
             let mut other = rand_philox::Philox::new(
                 key,
-                counter.iter().rev().fold(0u128, |all, &word| all << 32 | u128::from(word)),
+                counter
+                    .iter()
+                    .rev()
+                    .fold(0u128, |all, &word| all << 32 | u128::from(word)),
             );
             let expected = [0; 4].map(|_: u32| other.next_u32());
             assert_eq!(philox4x32_10(counter, key), expected, "{counter:08x?} {key:08x?}");
@@ -75,13 +80,29 @@ macro_rules! on_every_path {
     };
 }
 
-on_every_path!(dropout_vectors, inference_vectors, digests, slice_errors, any_byte_but_zero_keeps);
+on_every_path!(
+    dropout_vectors,
+    inference_vectors,
+    digests,
+    slice_errors,
+    any_byte_but_zero_keeps
+);
 
 /// Lengths around lanes, mask words, tiles and parallel tasks.
-const LENGTHS: [usize; 17] = [0, 1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 1023, 1024, 1025, 65_536, 65_537, 300_001];
+const LENGTHS: [usize; 17] = [
+    0, 1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 1023, 1024, 1025, 65_536, 65_537, 300_001,
+];
 /// Offsets around blocks, 2^32 blocks at each width, and the end of the sequence.
-const OFFSETS: [u64; 8] =
-    [0, 1, 7, 15, (1 << 32) - 3, (1 << 34) - 600, (1 << 36) - 70_000, u64::MAX - 300_000];
+const OFFSETS: [u64; 8] = [
+    0,
+    1,
+    7,
+    15,
+    (1 << 32) - 3,
+    (1 << 34) - 600,
+    (1 << 36) - 70_000,
+    u64::MAX - 300_000,
+];
 
 fn compare_with_reference<T: Element + Bits>() {
     let longest = *LENGTHS.iter().max().unwrap();
@@ -91,7 +112,11 @@ fn compare_with_reference<T: Element + Bits>() {
             let p = [0.1, 0.0, 1.0, 0.5, 0.999, 1e-9, 0.25, 0.7][n];
             let dropout = Dropout {
                 probability: Probability::new(p, random_bits).unwrap(),
-                scale_mode: if n % 3 == 1 { ScaleMode::Classic } else { ScaleMode::Inverted },
+                scale_mode: if n % 3 == 1 {
+                    ScaleMode::Classic
+                } else {
+                    ScaleMode::Inverted
+                },
                 seed: 0x0dd_ba11,
                 subsequence: n as u64,
                 element_offset: offset,
@@ -181,7 +206,10 @@ fn neighbours_draw_their_own_words() {
             let same = (0..pairs).filter(|&i| mask[i] == mask[i + distance]).count();
             // Binomial(n, 1/2): six standard deviations are 3 sqrt(n). The seed is fixed.
             let excess = same as f64 - pairs as f64 / 2.0;
-            assert!(excess.abs() < 3.0 * (pairs as f64).sqrt(), "{random_bits:?}: {same} of {pairs} at {distance}");
+            assert!(
+                excess.abs() < 3.0 * (pairs as f64).sqrt(),
+                "{random_bits:?}: {same} of {pairs} at {distance}"
+            );
         }
     }
 }

@@ -3,6 +3,8 @@
 //! No silent skip: no adapter is a failure, and so is the lack of one that `WGPU_DROPOUT_ADAPTERS` names
 //! (as `name/backend`, separated by commas; `cargo xtask test` sets it to what it has provided).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+
 mod common;
 
 use std::sync::Arc;
@@ -41,10 +43,14 @@ fn main() {
             trial("every f32 pattern", every_f32_pattern);
         }
         trial("dropout vectors", |adapter| checks::dropout_vectors(&context(adapter)));
-        trial("inference vectors", |adapter| checks::inference_vectors(&context(adapter)));
+        trial("inference vectors", |adapter| {
+            checks::inference_vectors(&context(adapter));
+        });
         trial("digests", |adapter| checks::digests(&context(adapter)));
         trial("slice errors", |adapter| checks::slice_errors(&context(adapter)));
-        trial("any byte but zero keeps", |adapter| checks::any_byte_but_zero_keeps(&context(adapter)));
+        trial("any byte but zero keeps", |adapter| {
+            checks::any_byte_but_zero_keeps(&context(adapter));
+        });
         trial("empty tensors", empty_tensors);
         trial("same bits for any window and workgroup size", any_shape);
         trial("a tensor longer than a binding", longer_than_a_binding);
@@ -89,14 +95,24 @@ fn assert_equal(comparisons: &[Comparison]) {
         .iter()
         .filter_map(|c| Some(format!("{} [{}]: {}", c.operation, c.kernels, c.difference.as_ref()?)))
         .collect();
-    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} differ:\n{}",
+        different.len(),
+        different.join("\n")
+    );
 }
 
 fn every_variant(adapter: &wgpu::Adapter) {
     let context = context(adapter);
     let kernels = context.kernels();
-    let comparisons =
-        pollster::block_on(self_test::run(kernels.device(), kernels.queue(), Coverage::Every, |_, _| {})).unwrap();
+    let comparisons = pollster::block_on(self_test::run(
+        kernels.device(),
+        kernels.queue(),
+        Coverage::Every,
+        |_, _| {},
+    ))
+    .unwrap();
     // 6 masks alone and 45 operations for each element type, for each kind of kernels.
     let kinds = if kernels.multiply() == Multiply::Int64 { 4 } else { 2 };
     assert_eq!(comparisons.len(), kinds * (6 + 3 * 45));
@@ -125,8 +141,13 @@ fn sweeps_f32(adapter: &wgpu::Adapter) -> bool {
 fn every_f32_pattern(adapter: &wgpu::Adapter) {
     let context = context(adapter);
     let kernels = context.kernels();
-    let comparisons =
-        pollster::block_on(self_test::sweep(kernels.device(), kernels.queue(), DType::F32, |_, _| {})).unwrap();
+    let comparisons = pollster::block_on(self_test::sweep(
+        kernels.device(),
+        kernels.queue(),
+        DType::F32,
+        |_, _| {},
+    ))
+    .unwrap();
     assert_eq!(comparisons.len(), 4);
     assert_equal(&comparisons);
     assert!(comparisons.iter().all(|comparison| comparison.elements == 1 << 32));
@@ -149,11 +170,25 @@ fn empty_tensors(adapter: &wgpu::Adapter) {
 /// and both ways of the parameters. Workgroups of 1 pass 65,535 of them in a dimension.
 fn any_shape(adapter: &wgpu::Adapter) {
     let has_int64 = context(adapter).kernels().multiply() == Multiply::Int64;
-    let shapes = [(u64::MAX, 1), (u64::MAX, 256), (1 << 20, 32), (300_000, 64), (65_536, 7)];
+    let shapes = [
+        (u64::MAX, 1),
+        (u64::MAX, 256),
+        (1 << 20, 32),
+        (300_000, 64),
+        (65_536, 7),
+    ];
     for (n, (max_binding_bytes, workgroup_size)) in shapes.into_iter().enumerate() {
         let options = KernelOptions {
-            multiply: Some(if has_int64 && n % 2 == 0 { Multiply::Int64 } else { Multiply::Emulated }),
-            parameters: Some(if n % 3 == 0 { ParameterPath::Immediates } else { ParameterPath::Uniform }),
+            multiply: Some(if has_int64 && n % 2 == 0 {
+                Multiply::Int64
+            } else {
+                Multiply::Emulated
+            }),
+            parameters: Some(if n % 3 == 0 {
+                ParameterPath::Immediates
+            } else {
+                ParameterPath::Uniform
+            }),
             max_binding_bytes,
             workgroup_size,
             ..KernelOptions::default()
@@ -187,7 +222,9 @@ fn forward<'a>(dtype: DType, elements: u64, x: &'a wgpu::Buffer, y: &'a wgpu::Bu
 
 /// Records into one pass of the test's own, submits and waits.
 fn run(kernels: &Kernels, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) {
-    let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder = kernels
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
     kernels.queue().submit([encoder.finish()]);
     kernels.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
@@ -200,7 +237,9 @@ fn read(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<u8> {
         usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     });
-    let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder = kernels
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
     kernels.queue().submit([encoder.finish()]);
     staging.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
@@ -216,11 +255,16 @@ fn read_as<T: bytemuck::Pod>(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<T>
 /// 160 MiB and an odd end: more than the 128 MiB that software Vulkan binds at once, and more than its
 /// 65,535 workgroups; everywhere else windows of 60 MiB make it as many.
 fn longer_than_a_binding(adapter: &wgpu::Adapter) {
-    let options = KernelOptions { max_binding_bytes: 60 << 20, ..KernelOptions::default() };
+    let options = KernelOptions {
+        max_binding_bytes: 60 << 20,
+        ..KernelOptions::default()
+    };
     let elements = (40 << 20) + 13;
     let x = painted::<f32>(elements);
     // Philox blocks pass 2^32 within the tensor, and no window starts at a block's first lane.
-    let dropout = Dropout::new(0.1, 5).unwrap().with_element_offset((1 << 34) - 20_000_001);
+    let dropout = Dropout::new(0.1, 5)
+        .unwrap()
+        .with_element_offset((1 << 34) - 20_000_001);
     let mut expected = vec![0.0f32; elements];
     let mut expected_mask = vec![0u32; bit_mask_words(elements as u64) as usize];
     cpu::forward_with_bit_mask(&dropout, &x, &mut expected, &mut expected_mask).unwrap();
@@ -228,7 +272,10 @@ fn longer_than_a_binding(adapter: &wgpu::Adapter) {
     for options in [KernelOptions::default(), options] {
         let context = Context::with_adapter(adapter, &options).unwrap();
         let kernels = context.kernels();
-        let (input, output) = (buffer(kernels, elements as u64 * 4), buffer(kernels, elements as u64 * 4));
+        let (input, output) = (
+            buffer(kernels, elements as u64 * 4),
+            buffer(kernels, elements as u64 * 4),
+        );
         let mask = buffer(kernels, expected_mask.len() as u64 * 4);
         kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(&x));
         let binding = kernels
@@ -252,7 +299,7 @@ fn longer_than_a_binding(adapter: &wgpu::Adapter) {
     }
 }
 
-/// A tensor over three buffers is three recordings with their own element_offset.
+/// A tensor over three buffers is three recordings with their own `element_offset`.
 fn several_buffers(adapter: &wgpu::Adapter) {
     let context = context(adapter);
     let kernels = context.kernels();
@@ -267,7 +314,9 @@ fn several_buffers(adapter: &wgpu::Adapter) {
         let mut bytes = bytemuck::cast_slice(&x[first..first + length]).to_vec();
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         kernels.queue().write_buffer(&input, 0, &bytes);
-        let binding = kernels.bind(&forward(DType::F16, length as u64, &input, &output)).unwrap();
+        let binding = kernels
+            .bind(&forward(DType::F16, length as u64, &input, &output))
+            .unwrap();
         let part = dropout.with_element_offset(dropout.element_offset + first as u64);
         run(kernels, |pass| binding.record(pass, &part).unwrap());
         let y: Vec<f16> = read_as(kernels, &output);
@@ -280,7 +329,10 @@ fn several_buffers(adapter: &wgpu::Adapter) {
 /// leaves is read, and one binding a step shows every step.
 fn parameters_change(adapter: &wgpu::Adapter) {
     for parameters in [ParameterPath::Immediates, ParameterPath::Uniform] {
-        let options = KernelOptions { parameters: Some(parameters), ..KernelOptions::default() };
+        let options = KernelOptions {
+            parameters: Some(parameters),
+            ..KernelOptions::default()
+        };
         let context = Context::with_adapter(adapter, &options).unwrap();
         let kernels = context.kernels();
         let elements = 1000u64;
@@ -298,8 +350,10 @@ fn parameters_change(adapter: &wgpu::Adapter) {
             .collect();
         let scratch = buffer(kernels, elements * 4);
         let once = kernels.bind(&forward(DType::F32, elements, &input, &scratch)).unwrap();
-        let bindings: Vec<_> =
-            steps.iter().map(|(_, y)| kernels.bind(&forward(DType::F32, elements, &input, y)).unwrap()).collect();
+        let bindings: Vec<_> = steps
+            .iter()
+            .map(|(_, y)| kernels.bind(&forward(DType::F32, elements, &input, y)).unwrap())
+            .collect();
         run(kernels, |pass| {
             for ((dropout, _), binding) in steps.iter().zip(&bindings) {
                 once.record(pass, dropout).unwrap();
@@ -328,8 +382,16 @@ fn slots(adapter: &wgpu::Adapter) {
     let binding = kernels.bind(&forward(DType::F32, 1023, &x, &y)).unwrap();
     assert_eq!(binding.dispatches(), 2);
     let dropout = Dropout::new(0.5, 1).unwrap();
-    let encoder = || kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    let full = Err(RecordError::Slots { needed: 2, free: 1, slots: 3 });
+    let encoder = || {
+        kernels
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    };
+    let full = Err(RecordError::Slots {
+        needed: 2,
+        free: 1,
+        slots: 3,
+    });
 
     // Thrown away unsubmitted: the slots are free again.
     for _ in 0..3 {
@@ -364,7 +426,9 @@ fn recorded_in_parallel(adapter: &wgpu::Adapter) {
                     .with_probability(Probability::new(0.3, random_bits).unwrap());
                 let y = buffer(kernels, elements * 4);
                 let binding = kernels.bind(&forward(DType::F32, elements, input, &y)).unwrap();
-                let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut encoder = kernels
+                    .device()
+                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 binding.encode(&mut encoder, &dropout).unwrap();
                 kernels.queue().submit([encoder.finish()]);
                 let mut expected = vec![0.0f32; elements as usize];
@@ -401,7 +465,9 @@ fn lost_device(adapter: &wgpu::Adapter) {
             mask: BackwardMask::Drawn,
         },
     }) {
-        let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = kernels
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let _ = binding.encode(&mut encoder, &dropout);
     }
     drop(scope);

@@ -1,5 +1,7 @@
 //! Needs no GPU: naga for every shader variant, wgpu's noop device for what a caller can get wrong.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::proc::BoundsCheckPolicies;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -18,7 +20,10 @@ fn compiled(variant: &Variant) -> (Module, ModuleInfo) {
         .unwrap_or_else(|error| panic!("{variant}: {}", error.emit_to_string(&text)));
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_INT64, variant.multiply == Multiply::Int64);
-    capabilities.set(Capabilities::IMMEDIATES, variant.parameters == ParameterPath::Immediates);
+    capabilities.set(
+        Capabilities::IMMEDIATES,
+        variant.parameters == ParameterPath::Immediates,
+    );
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{variant}: {}", error.emit_to_string(&text)));
@@ -35,7 +40,10 @@ fn every_variant_translates_to_every_language() {
         fake_missing_bindings: true,
         immediates_target: Some(hlsl::BindTarget::default()),
         // What wgpu binds num_workgroups with.
-        special_constants_binding: Some(hlsl::BindTarget { register: 1, ..hlsl::BindTarget::default() }),
+        special_constants_binding: Some(hlsl::BindTarget {
+            register: 1,
+            ..hlsl::BindTarget::default()
+        }),
         ..hlsl::Options::default()
     };
     let msl_options = msl::Options {
@@ -50,17 +58,25 @@ fn every_variant_translates_to_every_language() {
     for variant in Variant::all() {
         let (module, info) = compiled(&variant);
 
-        let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".to_owned() };
+        let pipeline = spv::PipelineOptions {
+            shader_stage: ShaderStage::Compute,
+            entry_point: "main".to_owned(),
+        };
         let words = spv::write_vec(&module, &info, &spv::Options::default(), Some(&pipeline)).unwrap();
         assert_eq!(words[0], 0x0723_0203, "{variant}");
 
-        let pipeline = msl::PipelineOptions { entry_point: entry(), ..msl::PipelineOptions::default() };
+        let pipeline = msl::PipelineOptions {
+            entry_point: entry(),
+            ..msl::PipelineOptions::default()
+        };
         let (metal, _) = msl::write_string(&module, &info, &msl_options, &pipeline).unwrap();
         assert!(metal.contains("kernel void main_"), "{variant}");
 
         let mut text = String::new();
         let pipeline = hlsl::PipelineOptions { entry_point: entry() };
-        hlsl::Writer::new(&mut text, &hlsl_options, &pipeline).write(&module, &info, None).unwrap();
+        hlsl::Writer::new(&mut text, &hlsl_options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap();
         assert!(text.contains("[numthreads(64, 1, 1)]"), "{variant}");
 
         // GLSL ES has no 64-bit integers; wgpu grants them on no GL device.
@@ -84,7 +100,11 @@ fn variants_ask_for_no_more_than_they_say() {
     for variant in Variant::all() {
         let text = variant.wgsl();
         assert_eq!(text.contains("u64("), variant.multiply == Multiply::Int64, "{variant}");
-        assert_eq!(text.contains("var<immediate>"), variant.parameters == ParameterPath::Immediates, "{variant}");
+        assert_eq!(
+            text.contains("var<immediate>"),
+            variant.parameters == ParameterPath::Immediates,
+            "{variant}"
+        );
         for word in ["f16>", "enable ", "requires ", "subgroup"] {
             assert!(!text.contains(word), "{variant}: {word}");
         }
@@ -96,7 +116,11 @@ fn noop() -> (wgpu::Device, wgpu::Queue) {
 }
 
 fn noop_with(required_features: wgpu::Features, required_limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
-    wgpu::Device::noop(&wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() })
+    wgpu::Device::noop(&wgpu::DeviceDescriptor {
+        required_features,
+        required_limits,
+        ..Default::default()
+    })
 }
 
 fn kernels() -> Kernels {
@@ -105,7 +129,12 @@ fn kernels() -> Kernels {
 }
 
 fn buffer(kernels: &Kernels, size: u64, usage: BufferUsages) -> wgpu::Buffer {
-    kernels.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    kernels.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size,
+        usage,
+        mapped_at_creation: false,
+    })
 }
 
 fn storage(kernels: &Kernels, size: u64) -> wgpu::Buffer {
@@ -113,7 +142,11 @@ fn storage(kernels: &Kernels, size: u64) -> wgpu::Buffer {
 }
 
 fn at(buffer: &wgpu::Buffer, offset: u64) -> BufferBinding<'_> {
-    BufferBinding { buffer, offset, size: None }
+    BufferBinding {
+        buffer,
+        offset,
+        size: None,
+    }
 }
 
 fn forward<'a>(x: BufferBinding<'a>, y: BufferBinding<'a>) -> Operation<'a> {
@@ -122,7 +155,12 @@ fn forward<'a>(x: BufferBinding<'a>, y: BufferBinding<'a>) -> Operation<'a> {
 
 fn bind(kernels: &Kernels, dtype: DType, elements: u64, operation: Operation<'_>) -> Result<usize, BindError> {
     kernels
-        .bind(&BindDescriptor { label: None, dtype, elements, operation })
+        .bind(&BindDescriptor {
+            label: None,
+            dtype,
+            elements,
+            operation,
+        })
         .map(|binding| binding.dispatches())
 }
 
@@ -134,15 +172,26 @@ fn bindings_that_are_right() {
     let entire = wgpu::Buffer::as_entire_buffer_binding;
     assert_eq!(bind(&kernels, DType::F32, 1024, forward(entire(&x), entire(&y))), Ok(1));
     assert_eq!(bind(&kernels, DType::F32, 1023, forward(entire(&x), entire(&y))), Ok(2));
-    assert_eq!(bind(&kernels, DType::Bf16, 2048, forward(entire(&x), entire(&y))), Ok(1));
+    assert_eq!(
+        bind(&kernels, DType::Bf16, 2048, forward(entire(&x), entire(&y))),
+        Ok(1)
+    );
     // In place; apart in one buffer; a mask in that same buffer too.
     assert_eq!(bind(&kernels, DType::F32, 1024, forward(entire(&x), entire(&x))), Ok(1));
     assert_eq!(bind(&kernels, DType::F32, 512, forward(at(&x, 0), at(&x, 2048))), Ok(1));
     let stored = BackwardMask::Stored(StoredMask::Bits(at(&x, 3840)));
-    let operation = Operation::Backward { dy: at(&x, 0), dx: at(&x, 1024), mask: stored };
+    let operation = Operation::Backward {
+        dy: at(&x, 0),
+        dx: at(&x, 1024),
+        mask: stored,
+    };
     assert_eq!(bind(&kernels, DType::F32, 256, operation), Ok(1));
     let stores = Some(StoredMask::Bits(entire(&mask)));
-    let operation = Operation::Forward { x: entire(&x), y: entire(&y), store: stores };
+    let operation = Operation::Forward {
+        x: entire(&x),
+        y: entire(&y),
+        store: stores,
+    };
     assert_eq!(bind(&kernels, DType::F32, 1024, operation), Ok(1));
     assert_eq!(bind(&kernels, DType::F32, 0, forward(entire(&x), entire(&y))), Ok(0));
     // An odd f16 tensor's last word must be there in whole, and is enough.
@@ -161,7 +210,11 @@ fn bindings_that_are_wrong() {
         "x needs 4100 bytes (whole 4-byte words) from offset 0, but only 4096 are there; pass a larger buffer or \
          fewer elements"
     );
-    let sized = |buffer, size| BufferBinding { buffer, offset: 0, size: wgpu::BufferSize::new(size) };
+    let sized = |buffer, size| BufferBinding {
+        buffer,
+        offset: 0,
+        size: wgpu::BufferSize::new(size),
+    };
     assert!(message(512, forward(at(&x, 0), sized(&y, 2044))).starts_with("y needs 2048 bytes"));
     assert!(message(1, forward(at(&x, 8192), at(&y, 0))).contains("only 0 are there"));
     assert_eq!(
@@ -179,12 +232,22 @@ fn bindings_that_are_wrong() {
         "x (bytes 0..2048) and y (bytes 256..2304) overlap in one buffer; give them ranges of their own, or the very \
          same range to work in place"
     );
-    let into_itself = Operation::Forward { x: at(&x, 0), y: at(&y, 0), store: Some(StoredMask::Bits(at(&y, 256))) };
+    let into_itself = Operation::Forward {
+        x: at(&x, 0),
+        y: at(&y, 0),
+        store: Some(StoredMask::Bits(at(&y, 256))),
+    };
     assert!(message(512, into_itself).starts_with("y (bytes 0..2048) and mask (bytes 256..320) overlap"));
-    let over_input = Operation::Forward { x: at(&x, 0), y: at(&y, 0), store: Some(StoredMask::Bytes(at(&x, 0))) };
+    let over_input = Operation::Forward {
+        x: at(&x, 0),
+        y: at(&y, 0),
+        store: Some(StoredMask::Bytes(at(&x, 0))),
+    };
     assert!(message(512, over_input).starts_with("x (bytes 0..2048) and mask (bytes 0..512) overlap"));
     let short = storage(&kernels, 60);
-    let operation = Operation::Mask { store: StoredMask::Bits(at(&short, 0)) };
+    let operation = Operation::Mask {
+        store: StoredMask::Bits(at(&short, 0)),
+    };
     assert!(message(512, operation).starts_with("mask needs 64 bytes"));
     let operation = Operation::Backward {
         dy: at(&x, 0),
@@ -194,18 +257,27 @@ fn bindings_that_are_wrong() {
     assert!(message(61, operation).starts_with("mask needs 64 bytes"));
     assert_eq!(
         bind(&kernels, DType::F16, u64::MAX / 2 + 1, forward(at(&x, 0), at(&y, 0))),
-        Err(BindError::TooLong { elements: u64::MAX / 2 + 1, dtype: DType::F16 })
+        Err(BindError::TooLong {
+            elements: u64::MAX / 2 + 1,
+            dtype: DType::F16
+        })
     );
     assert_eq!(
         bind(&kernels, DType::F16, u64::MAX / 2, forward(at(&x, 0), at(&y, 0))),
-        Err(BindError::TooLong { elements: u64::MAX / 2, dtype: DType::F16 })
+        Err(BindError::TooLong {
+            elements: u64::MAX / 2,
+            dtype: DType::F16
+        })
     );
 }
 
 #[test]
 fn bindings_too_small_for_a_window() {
     let (device, queue) = noop();
-    let options = KernelOptions { max_binding_bytes: 100, ..KernelOptions::default() };
+    let options = KernelOptions {
+        max_binding_bytes: 100,
+        ..KernelOptions::default()
+    };
     let kernels = Kernels::with_options(&device, &queue, &options).unwrap();
     let (x, y) = (storage(&kernels, 4096), storage(&kernels, 4096));
     let error = bind(&kernels, DType::F32, 4, forward(at(&x, 0), at(&y, 0))).unwrap_err();
@@ -227,43 +299,82 @@ fn a_buffer_that_could_not_be_had() {
 #[test]
 fn devices_and_options_that_will_not_do() {
     let (device, queue) = noop();
-    let message = |options: KernelOptions| Kernels::with_options(&device, &queue, &options).unwrap_err().to_string();
+    let message = |options: KernelOptions| {
+        Kernels::with_options(&device, &queue, &options)
+            .unwrap_err()
+            .to_string()
+    };
     let default = KernelOptions::default();
     assert_eq!(
-        message(KernelOptions { multiply: Some(Multiply::Int64), ..default.clone() }),
+        message(KernelOptions {
+            multiply: Some(Multiply::Int64),
+            ..default.clone()
+        }),
         "Multiply::Int64 needs SHADER_INT64, which the device was not requested with; request it or leave the option \
          to None"
     );
     assert!(
-        message(KernelOptions { parameters: Some(ParameterPath::Immediates), ..default.clone() }).contains("IMMEDIATES")
+        message(KernelOptions {
+            parameters: Some(ParameterPath::Immediates),
+            ..default.clone()
+        })
+        .contains("IMMEDIATES")
     );
     for workgroup_size in [0, 257] {
         assert_eq!(
-            message(KernelOptions { workgroup_size, ..default.clone() }),
+            message(KernelOptions {
+                workgroup_size,
+                ..default.clone()
+            }),
             format!("workgroup_size is {workgroup_size}; it must lie in [1, 256]")
         );
     }
-    assert!(message(KernelOptions { parameter_slots: 0, ..default }).starts_with("parameter_slots is 0"));
+    assert!(
+        message(KernelOptions {
+            parameter_slots: 0,
+            ..default
+        })
+        .starts_with("parameter_slots is 0")
+    );
 
-    let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 2, ..wgpu::Limits::default() };
+    let limits = wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 2,
+        ..wgpu::Limits::default()
+    };
     let (device, queue) = noop_with(wgpu::Features::empty(), limits);
     assert_eq!(
         Kernels::new(&device, &queue).unwrap_err(),
-        KernelsError::Limit { name: "max_storage_buffers_per_shader_stage", needed: 3, actual: 2 }
+        KernelsError::Limit {
+            name: "max_storage_buffers_per_shader_stage",
+            needed: 3,
+            actual: 2
+        }
     );
 }
 
 #[test]
 fn kernels_choose_by_features() {
     let plain = kernels();
-    assert_eq!((plain.multiply(), plain.parameters()), (Multiply::Emulated, ParameterPath::Uniform));
-    let limits = wgpu::Limits { max_immediate_size: Kernels::IMMEDIATE_BYTES, ..wgpu::Limits::default() };
+    assert_eq!(
+        (plain.multiply(), plain.parameters()),
+        (Multiply::Emulated, ParameterPath::Uniform)
+    );
+    let limits = wgpu::Limits {
+        max_immediate_size: Kernels::IMMEDIATE_BYTES,
+        ..wgpu::Limits::default()
+    };
     let (device, queue) = noop_with(Kernels::optional_features(), limits);
     let rich = Kernels::new(&device, &queue).unwrap();
-    assert_eq!((rich.multiply(), rich.parameters()), (Multiply::Int64, ParameterPath::Immediates));
+    assert_eq!(
+        (rich.multiply(), rich.parameters()),
+        (Multiply::Int64, ParameterPath::Immediates)
+    );
     // The feature without the limit is of no use.
     let (device, queue) = noop_with(wgpu::Features::IMMEDIATES, wgpu::Limits::default());
-    assert_eq!(Kernels::new(&device, &queue).unwrap().parameters(), ParameterPath::Uniform);
+    assert_eq!(
+        Kernels::new(&device, &queue).unwrap().parameters(),
+        ParameterPath::Uniform
+    );
 }
 
 #[test]
@@ -271,18 +382,37 @@ fn recordings_that_are_wrong_record_nothing() {
     let kernels = kernels();
     let (x, y) = (storage(&kernels, 4096), storage(&kernels, 4096));
     let operation = forward(at(&x, 0), at(&y, 0));
-    let binding =
-        kernels.bind(&BindDescriptor { label: None, dtype: DType::F32, elements: 1000, operation }).unwrap();
-    let mut encoder = kernels.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let binding = kernels
+        .bind(&BindDescriptor {
+            label: None,
+            dtype: DType::F32,
+            elements: 1000,
+            operation,
+        })
+        .unwrap();
+    let mut encoder = kernels
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let at_end = Dropout::new(0.5, 0).unwrap().with_element_offset(u64::MAX - 998);
     let error = binding.encode(&mut encoder, &at_end).unwrap_err();
     assert!(matches!(error, RecordError::Offset(_)), "{error:?}");
-    binding.encode(&mut encoder, &at_end.with_element_offset(u64::MAX - 999)).unwrap();
+    binding
+        .encode(&mut encoder, &at_end.with_element_offset(u64::MAX - 999))
+        .unwrap();
 
     // Inference draws nothing, so its offset may be anything.
-    let operation = Operation::Inference { x: at(&x, 0), y: at(&y, 0) };
-    let binding =
-        kernels.bind(&BindDescriptor { label: None, dtype: DType::F32, elements: 1000, operation }).unwrap();
+    let operation = Operation::Inference {
+        x: at(&x, 0),
+        y: at(&y, 0),
+    };
+    let binding = kernels
+        .bind(&BindDescriptor {
+            label: None,
+            dtype: DType::F32,
+            elements: 1000,
+            operation,
+        })
+        .unwrap();
     binding.encode(&mut encoder, &at_end).unwrap();
     for random_bits in RandomBits::ALL {
         binding.prepare(random_bits).unwrap();

@@ -26,10 +26,10 @@ pub fn run(arguments: &Apply) -> Result<bool, Box<dyn Error>> {
     let input = Reader::open(&arguments.input)?;
     let dtype = element_type(&input, arguments.dtype.map(DType::from))?;
     dropout.check_len(input.elements)?;
-    if let Some(mask_out) = &arguments.mask_out {
-        if same_file(mask_out, &arguments.output) {
-            return Err(format!("{}: both the output and the mask; name two files", mask_out.display()).into());
-        }
+    if let Some(mask_out) = &arguments.mask_out
+        && same_file(mask_out, &arguments.output)
+    {
+        return Err(format!("{}: both the output and the mask; name two files", mask_out.display()).into());
     }
     match dtype {
         DType::F32 => stream::<f32>(arguments, &dropout, input),
@@ -89,7 +89,14 @@ fn stream<T: Element>(arguments: &Apply, dropout: &Dropout, mut input: Reader) -
     let piece = PIECE.min(elements) as usize;
     let (mut x, mut y) = (vec![T::zeroed(); piece], vec![T::zeroed(); piece]);
     let mut words = vec![0u32; bit_mask_words(piece as u64) as usize];
-    let mut bytes = vec![0u8; if arguments.mask_format == Format::Bytes { piece } else { 0 }];
+    let mut bytes = vec![
+        0u8;
+        if arguments.mask_format == Format::Bytes {
+            piece
+        } else {
+            0
+        }
+    ];
     let mut kept = 0;
     let mut first = 0;
     while first < elements {
@@ -105,7 +112,7 @@ fn stream<T: Element>(arguments: &Apply, dropout: &Dropout, mut input: Reader) -
             }
             (MaskFormat::Bits, Some(mask)) => {
                 mask.read(bytemuck::cast_slice_mut(words))?;
-                backend.from_bits(&dropout, x, words, y)?;
+                backend.apply_bits(&dropout, x, words, y)?;
                 // Bits behind the last element mean nothing, so they don't count.
                 if let (Some(last), tail @ 1..) = (words.last_mut(), length % 32) {
                     *last &= (1 << tail) - 1;
@@ -118,7 +125,7 @@ fn stream<T: Element>(arguments: &Apply, dropout: &Dropout, mut input: Reader) -
             }
             (MaskFormat::Bytes, Some(mask)) => {
                 mask.read(&mut bytes[..length])?;
-                backend.from_bytes(&dropout, x, &bytes[..length], y)?;
+                backend.apply_bytes(&dropout, x, &bytes[..length], y)?;
                 &bytes[..length]
             }
         };
@@ -166,6 +173,7 @@ fn progress_bar(elements: u64) -> ProgressBar {
     if elements <= PIECE || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {human_pos} of {human_len} elements, {eta} left");
+    let style =
+        ProgressStyle::with_template("{bar:40} {percent:>3} %  {human_pos} of {human_len} elements, {eta} left");
     ProgressBar::new(elements).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

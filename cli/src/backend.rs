@@ -50,7 +50,13 @@ impl Backend {
     }
 
     /// Training, with the mask drawn: forward and backward are the same.
-    pub fn draw_bits<T: Element>(&self, dropout: &Dropout, x: &[T], y: &mut [T], mask: &mut [u32]) -> Result<(), BackendError> {
+    pub fn draw_bits<T: Element>(
+        &self,
+        dropout: &Dropout,
+        x: &[T],
+        y: &mut [T],
+        mask: &mut [u32],
+    ) -> Result<(), BackendError> {
         match self {
             Self::Gpu(context) => context.forward_with_bit_mask(dropout, x, y, mask)?,
             Self::Cpu => cpu::forward_with_bit_mask(dropout, x, y, mask)?,
@@ -59,7 +65,13 @@ impl Backend {
         Ok(())
     }
 
-    pub fn draw_bytes<T: Element>(&self, dropout: &Dropout, x: &[T], y: &mut [T], mask: &mut [u8]) -> Result<(), BackendError> {
+    pub fn draw_bytes<T: Element>(
+        &self,
+        dropout: &Dropout,
+        x: &[T],
+        y: &mut [T],
+        mask: &mut [u8],
+    ) -> Result<(), BackendError> {
         match self {
             Self::Gpu(context) => context.forward_with_byte_mask(dropout, x, y, mask)?,
             Self::Cpu => cpu::forward_with_byte_mask(dropout, x, y, mask)?,
@@ -68,7 +80,13 @@ impl Backend {
         Ok(())
     }
 
-    pub fn from_bits<T: Element>(&self, dropout: &Dropout, dy: &[T], mask: &[u32], dx: &mut [T]) -> Result<(), BackendError> {
+    pub fn apply_bits<T: Element>(
+        &self,
+        dropout: &Dropout,
+        dy: &[T],
+        mask: &[u32],
+        dx: &mut [T],
+    ) -> Result<(), BackendError> {
         match self {
             Self::Gpu(context) => context.backward_from_bit_mask(dropout, dy, mask, dx)?,
             Self::Cpu => cpu::backward_from_bit_mask(dropout, dy, mask, dx)?,
@@ -77,7 +95,13 @@ impl Backend {
         Ok(())
     }
 
-    pub fn from_bytes<T: Element>(&self, dropout: &Dropout, dy: &[T], mask: &[u8], dx: &mut [T]) -> Result<(), BackendError> {
+    pub fn apply_bytes<T: Element>(
+        &self,
+        dropout: &Dropout,
+        dy: &[T],
+        mask: &[u8],
+        dx: &mut [T],
+    ) -> Result<(), BackendError> {
         match self {
             Self::Gpu(context) => context.backward_from_byte_mask(dropout, dy, mask, dx)?,
             Self::Cpu => cpu::backward_from_byte_mask(dropout, dy, mask, dx)?,

@@ -53,12 +53,24 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
         Ok(context) => {
             let kernels = context.kernels();
             described.multiply = match kernels.multiply() {
-                Multiply::Int64 => Choice { choice: "64-bit integers", why: "the device has SHADER_INT64" },
-                Multiply::Emulated => Choice { choice: "16-bit halves", why: "the device has no SHADER_INT64" },
+                Multiply::Int64 => Choice {
+                    choice: "64-bit integers",
+                    why: "the device has SHADER_INT64",
+                },
+                Multiply::Emulated => Choice {
+                    choice: "16-bit halves",
+                    why: "the device has no SHADER_INT64",
+                },
             };
             described.parameters = match kernels.parameters() {
-                ParameterPath::Immediates => Choice { choice: "immediates", why: "the device has IMMEDIATES" },
-                ParameterPath::Uniform => Choice { choice: "uniform slots", why: "the device has no IMMEDIATES" },
+                ParameterPath::Immediates => Choice {
+                    choice: "immediates",
+                    why: "the device has IMMEDIATES",
+                },
+                ParameterPath::Uniform => Choice {
+                    choice: "uniform slots",
+                    why: "the device has no IMMEDIATES",
+                },
             };
             described.workgroup_size = kernels.limits().workgroup_size;
         }
@@ -74,7 +86,11 @@ pub fn run(arguments: &Info) -> Result<bool, Box<dyn Error>> {
         return Ok(!adapters.is_empty());
     }
     if adapters.is_empty() {
-        return Err(ContextError::NoAdapter { wanted: None, found: Vec::new() }.into());
+        return Err(ContextError::NoAdapter {
+            wanted: None,
+            found: Vec::new(),
+        }
+        .into());
     }
     for adapter in &adapters {
         println!("{} ({}, {})", adapter.name, adapter.backend, adapter.device_type);
@@ -84,7 +100,10 @@ pub fn run(arguments: &Info) -> Result<bool, Box<dyn Error>> {
             continue;
         }
         println!("  multiply     {}: {}", adapter.multiply.choice, adapter.multiply.why);
-        println!("  parameters   {}: {}", adapter.parameters.choice, adapter.parameters.why);
+        println!(
+            "  parameters   {}: {}",
+            adapter.parameters.choice, adapter.parameters.why
+        );
         println!("  workgroup    {} invocations of 16 elements", adapter.workgroup_size);
         println!(
             "  windows      bindings to {} MiB, buffers to {} MiB, offsets in steps of {} bytes",

@@ -2,6 +2,8 @@
 //!
 //! Exit status: 0 done, 1 failed or not equal, 2 usage.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+
 mod apply;
 mod args;
 mod backend;

@@ -21,22 +21,42 @@ pub enum NpyError {
     #[error("{}: not a .npy file ({reason}); write it with numpy.save", path.display())]
     Foreign { path: PathBuf, reason: String },
     #[error("{}: elements are {found}, expected {expected}", path.display())]
-    Type { path: PathBuf, found: String, expected: String },
+    Type {
+        path: PathBuf,
+        found: String,
+        expected: String,
+    },
     #[error("{}: in Fortran order; save numpy.ascontiguousarray of it", path.display())]
     FortranOrder { path: PathBuf },
     #[error("{}: shape {shape:?} has more elements than 2^64 bytes hold", path.display())]
     TooLong { path: PathBuf, shape: Vec<u64> },
     #[error("{}: shape {found:?}, expected {expected:?}", path.display())]
-    Shape { path: PathBuf, found: Vec<u64>, expected: Vec<u64> },
+    Shape {
+        path: PathBuf,
+        found: Vec<u64>,
+        expected: Vec<u64>,
+    },
     #[error("{}: truncated: shape {shape:?} takes {expected} bytes of data, {found} are there", path.display())]
-    Truncated { path: PathBuf, shape: Vec<u64>, expected: u64, found: u64 },
+    Truncated {
+        path: PathBuf,
+        shape: Vec<u64>,
+        expected: u64,
+        found: u64,
+    },
     #[error("{}: {surplus} bytes after the data of shape {shape:?}; not a .npy file of one array", path.display())]
-    Surplus { path: PathBuf, shape: Vec<u64>, surplus: u64 },
+    Surplus {
+        path: PathBuf,
+        shape: Vec<u64>,
+        surplus: u64,
+    },
 }
 
 impl NpyError {
     fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -65,7 +85,10 @@ impl Reader {
             reason: error.to_string(),
         })?;
         let shape = header.shape().to_vec();
-        let too_long = || NpyError::TooLong { path: path.to_owned(), shape: shape.clone() };
+        let too_long = || NpyError::TooLong {
+            path: path.to_owned(),
+            shape: shape.clone(),
+        };
         let elements = product(&shape).ok_or_else(too_long)?;
         let item_bytes = header.dtype().num_bytes().ok_or_else(too_long)? as u64;
         let data_bytes = elements.checked_mul(item_bytes).ok_or_else(too_long)?;
@@ -75,11 +98,20 @@ impl Reader {
         if metadata.is_file() {
             let found = metadata.len().saturating_sub(text.len() as u64);
             if found < data_bytes {
-                return Err(NpyError::Truncated { path: path.to_owned(), shape, expected: data_bytes, found });
+                return Err(NpyError::Truncated {
+                    path: path.to_owned(),
+                    shape,
+                    expected: data_bytes,
+                    found,
+                });
             }
             if found > data_bytes {
                 let surplus = found - data_bytes;
-                return Err(NpyError::Surplus { path: path.to_owned(), shape, surplus });
+                return Err(NpyError::Surplus {
+                    path: path.to_owned(),
+                    shape,
+                    surplus,
+                });
             }
         }
         Ok(Self {
@@ -146,7 +178,10 @@ fn product(shape: &[u64]) -> Option<u64> {
 /// The bytes up to the data: magic, version, length, header text. Refuses what no NumPy writes before
 /// it reaches the parser.
 fn header_bytes(path: &Path, file: &mut impl Read) -> Result<Vec<u8>, NpyError> {
-    let foreign = |reason: &str| NpyError::Foreign { path: path.to_owned(), reason: reason.to_owned() };
+    let foreign = |reason: &str| NpyError::Foreign {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
     let mut read = |bytes: &mut [u8]| {
         file.read_exact(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => foreign("it ends within the header"),
@@ -224,11 +259,16 @@ impl Writer {
             .writer(&mut file)
             .write_header_only()
             .map_err(error)?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), NpyError> {
-        self.file.write_all(bytes).map_err(|source| NpyError::io(&self.path, source))
+        self.file
+            .write_all(bytes)
+            .map_err(|source| NpyError::io(&self.path, source))
     }
 
     /// Puts the file in its place.

@@ -4,10 +4,10 @@ use std::error::Error;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use wgpu_dropout::{DType, wgpu};
 use wgpu_dropout::gpu::KernelOptions;
 use wgpu_dropout::gpu::blocking::{self, Context, ContextError};
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
+use wgpu_dropout::{DType, wgpu};
 
 use crate::args::Verify;
 
@@ -97,10 +97,15 @@ fn verify(adapter: &wgpu::Adapter, exhaustive: bool) -> Result<Vec<Comparison>, 
     if exhaustive {
         for dtype in DType::ALL {
             let bar = self::bar(&format!("{name}: every {dtype}"));
-            comparisons.extend(pollster::block_on(self_test::sweep(device, queue, dtype, |done, total| {
-                bar.set_length(total);
-                bar.set_position(done);
-            }))?);
+            comparisons.extend(pollster::block_on(self_test::sweep(
+                device,
+                queue,
+                dtype,
+                |done, total| {
+                    bar.set_length(total);
+                    bar.set_position(done);
+                },
+            ))?);
             bar.finish_and_clear();
         }
     }
@@ -121,7 +126,10 @@ fn print(report: &Report) {
         println!("  FAILED  {error}");
         return;
     }
-    println!("  {:<44} {:<22} {:>10} {:>7} {:>14}  result", "operations", "kernels", "variants", "cases", "elements");
+    println!(
+        "  {:<44} {:<22} {:>10} {:>7} {:>14}  result",
+        "operations", "kernels", "variants", "cases", "elements"
+    );
     for (operations, kernels, rows) in groups(&report.comparisons) {
         let different = rows.iter().filter(|row| row.difference.is_some()).count();
         println!(
@@ -129,10 +137,17 @@ fn print(report: &Report) {
             rows.len(),
             rows.iter().map(|row| row.cases).sum::<u64>(),
             rows.iter().map(|row| row.elements).sum::<u64>(),
-            if different == 0 { "equal".to_owned() } else { format!("{different} DIFFER") },
+            if different == 0 {
+                "equal".to_owned()
+            } else {
+                format!("{different} DIFFER")
+            },
         );
     }
-    let mut different = report.comparisons.iter().filter_map(|row| Some((row, row.difference.as_ref()?)));
+    let mut different = report
+        .comparisons
+        .iter()
+        .filter_map(|row| Some((row, row.difference.as_ref()?)));
     if let Some((row, difference)) = different.next() {
         println!("  first difference: {} [{}]: {difference}", row.operation, row.kernels);
         let others = different.count();
@@ -151,7 +166,10 @@ fn groups(rows: &[Row]) -> Vec<(String, String, Vec<&Row>)> {
             Some(("bit" | "byte", _)) => "masks alone".to_owned(),
             Some((dtype, _)) => format!("{dtype} forward, backward, inference"),
         };
-        match groups.iter_mut().find(|(group, kernels, _)| *group == name && *kernels == row.kernels) {
+        match groups
+            .iter_mut()
+            .find(|(group, kernels, _)| *group == name && *kernels == row.kernels)
+        {
             Some((_, _, rows)) => rows.push(row),
             None => groups.push((name, row.kernels.clone(), vec![row])),
         }

@@ -173,12 +173,7 @@ impl<'a> Range<'a> {
         })
     }
 
-    fn of_mask(
-        index: u32,
-        stored: &StoredMask<'a>,
-        elements: u64,
-        alignment: u64,
-    ) -> Result<Self, BindError> {
+    fn of_mask(index: u32, stored: &StoredMask<'a>, elements: u64, alignment: u64) -> Result<Self, BindError> {
         let (format, binding) = stored.parts();
         Self::new("mask", index, binding, format.buffer_bytes(elements), alignment)
     }
@@ -318,9 +313,9 @@ impl Kernels {
             },
             tensor: output.as_ref().map(|_| Tensor {
                 dtype,
-                input: input.as_ref().map_or(Input::InPlace, |range| {
-                    Input::Apart(access_beside(range, &written))
-                }),
+                input: input
+                    .as_ref()
+                    .map_or(Input::InPlace, |range| Input::Apart(access_beside(range, &written))),
                 extent: Extent::Whole,
             }),
             store: parts.mask_out.map(|stored| stored.parts().0),
@@ -331,8 +326,12 @@ impl Kernels {
         let layout = inner.bind_group_layout(&variant);
         let bytes_of = |index: u32, elements: u64| match index {
             X | Y => (elements * dtype.bytes()).next_multiple_of(4),
-            MASK_IN => parts.mask_in.map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
-            _ => parts.mask_out.map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
+            MASK_IN => parts
+                .mask_in
+                .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
+            _ => parts
+                .mask_out
+                .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
         };
         let dispatches = dispatches
             .map(|dispatch| {
@@ -479,9 +478,7 @@ impl Binding {
         if let Some(tensor) = &mut variant.tensor {
             tensor.extent = Extent::Tail;
         }
-        let tail = has(Extent::Tail)
-            .then(|| self.kernels.pipeline(&variant))
-            .transpose()?;
+        let tail = has(Extent::Tail).then(|| self.kernels.pipeline(&variant)).transpose()?;
         Ok((whole, tail))
     }
 }

@@ -128,7 +128,10 @@ impl Context {
     pub fn with_adapter_name(wanted: &str) -> Result<Self, ContextError> {
         let adapters = adapters()?;
         let wanted_lower = wanted.to_lowercase();
-        match adapters.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted_lower)) {
+        match adapters
+            .iter()
+            .find(|a| a.get_info().name.to_lowercase().contains(&wanted_lower))
+        {
             Some(adapter) => Self::with_adapter(adapter, &KernelOptions::default()),
             None => Err(ContextError::NoAdapter {
                 wanted: Some(wanted.to_owned()),
@@ -227,7 +230,9 @@ impl Context {
                 prefill: false,
                 input,
                 output,
-                mask_in: mask_in.as_ref().map_or(no_mask.0, |(format, mask)| &mask[mask_range(*format)]),
+                mask_in: mask_in
+                    .as_ref()
+                    .map_or(no_mask.0, |(format, mask)| &mask[mask_range(*format)]),
                 mask_out: match &mut mask_out {
                     Some((format, mask)) => &mut mask[mask_range(*format)],
                     None => no_mask.1,
@@ -271,12 +276,7 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn apart<T: Element>(
-        task: Task,
-        dropout: &Dropout,
-        x: &'a [T],
-        y: &'a mut [T],
-    ) -> Result<Self, SliceError> {
+    fn apart<T: Element>(task: Task, dropout: &Dropout, x: &'a [T], y: &'a mut [T]) -> Result<Self, SliceError> {
         let output = if matches!(task, Task::Backward(_)) { "dx" } else { "y" };
         check_length(output, "elements", x.len() as u64, x.len() as u64, y.len())?;
         let tensors = Tensors::Apart(bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));

@@ -51,7 +51,9 @@ pub enum KernelsError {
         actual: u64,
     },
     /// An option asks for what the device has not.
-    #[error("{option} needs {feature}, which the device was not requested with; request it or leave the option to None")]
+    #[error(
+        "{option} needs {feature}, which the device was not requested with; request it or leave the option to None"
+    )]
     Feature {
         /// The option.
         option: &'static str,

@@ -112,11 +112,7 @@ impl core::fmt::Debug for Kernels {
 
 fn require(name: &'static str, needed: u64, actual: u64) -> Result<(), KernelsError> {
     if actual < needed {
-        return Err(KernelsError::Limit {
-            name,
-            needed,
-            actual,
-        });
+        return Err(KernelsError::Limit { name, needed, actual });
     }
     Ok(())
 }
@@ -156,9 +152,21 @@ impl Kernels {
         options: &KernelOptions,
     ) -> Result<Self, KernelsError> {
         let limits = device.limits();
-        require("max_storage_buffers_per_shader_stage", 3, limits.max_storage_buffers_per_shader_stage.into())?;
-        require("max_compute_workgroups_per_dimension", 1, limits.max_compute_workgroups_per_dimension.into())?;
-        require("max_compute_workgroup_size_x", 1, limits.max_compute_workgroup_size_x.into())?;
+        require(
+            "max_storage_buffers_per_shader_stage",
+            3,
+            limits.max_storage_buffers_per_shader_stage.into(),
+        )?;
+        require(
+            "max_compute_workgroups_per_dimension",
+            1,
+            limits.max_compute_workgroups_per_dimension.into(),
+        )?;
+        require(
+            "max_compute_workgroup_size_x",
+            1,
+            limits.max_compute_workgroup_size_x.into(),
+        )?;
         let largest = limits
             .max_compute_workgroup_size_x
             .min(limits.max_compute_invocations_per_workgroup);
@@ -190,7 +198,11 @@ impl Kernels {
         let (slots, slots_layout) = match parameters {
             ParameterPath::Immediates => (None, None),
             ParameterPath::Uniform => {
-                require("max_dynamic_uniform_buffers_per_pipeline_layout", 1, limits.max_dynamic_uniform_buffers_per_pipeline_layout.into())?;
+                require(
+                    "max_dynamic_uniform_buffers_per_pipeline_layout",
+                    1,
+                    limits.max_dynamic_uniform_buffers_per_pipeline_layout.into(),
+                )?;
                 in_range("parameter_slots", options.parameter_slots, 1 << 20)?;
                 let scopes = ErrorScopes::push(device);
                 let layout = slots::layout(device);
@@ -266,8 +278,7 @@ pub(crate) fn has_int64(device: &wgpu::Device) -> bool {
 }
 
 pub(crate) fn has_immediates(device: &wgpu::Device) -> bool {
-    device.features().contains(wgpu::Features::IMMEDIATES)
-        && device.limits().max_immediate_size >= PARAMS_BYTES
+    device.features().contains(wgpu::Features::IMMEDIATES) && device.limits().max_immediate_size >= PARAMS_BYTES
 }
 
 impl Inner {
@@ -318,7 +329,8 @@ impl Inner {
         let storage = self.bind_group_layout(variant);
         let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
-            bind_group_layouts: &[Some(&storage), self.slots_layout.as_ref()][..1 + usize::from(self.slots_layout.is_some())],
+            bind_group_layouts: &[Some(&storage), self.slots_layout.as_ref()]
+                [..=usize::from(self.slots_layout.is_some())],
             immediate_size: match self.parameters {
                 ParameterPath::Immediates => PARAMS_BYTES,
                 ParameterPath::Uniform => 0,

@@ -41,13 +41,7 @@ impl Params {
     /// The parameters of `elements` elements from local index `first` on.
     ///
     /// `dtype` is `None` where there is no tensor.
-    pub(crate) fn new(
-        dropout: &Dropout,
-        phase: Phase,
-        dtype: Option<DType>,
-        first: u64,
-        elements: u32,
-    ) -> Self {
+    pub(crate) fn new(dropout: &Dropout, phase: Phase, dtype: Option<DType>, first: u64, elements: u32) -> Self {
         let probability = &dropout.probability;
         let bits = probability.random_bits().bits();
         let lanes = u64::from(probability.random_bits().lanes());
@@ -154,14 +148,28 @@ mod tests {
         assert_eq!(shader, host);
         assert_eq!(*span, PARAMS_BYTES);
         assert_eq!(PARAMS_BYTES, 64);
-        for (name, value) in [("DRAW_NONE", DRAW_NONE), ("DRAW_ALL", DRAW_ALL), ("DRAW_PHILOX", DRAW_PHILOX)] {
+        for (name, value) in [
+            ("DRAW_NONE", DRAW_NONE),
+            ("DRAW_ALL", DRAW_ALL),
+            ("DRAW_PHILOX", DRAW_PHILOX),
+        ] {
             assert!(text.contains(&format!("const {name}: u32 = {value}u;")), "{name}");
         }
     }
 
     #[test]
     fn products_of_the_fast_range_are_normal() {
-        let scales = [1.0f32, 1.5, 1.999_999_9, 2.0, 4096.0, 65_536.0, 4_294_967_296.0, 0.5, 2.0f32.powi(-32)];
+        let scales = [
+            1.0f32,
+            1.5,
+            1.999_999_9,
+            2.0,
+            4096.0,
+            65_536.0,
+            4_294_967_296.0,
+            0.5,
+            2.0f32.powi(-32),
+        ];
         for scale in scales {
             let (min, max) = fast_range(DType::F32, scale);
             for magnitude in [min, max] {
@@ -175,7 +183,10 @@ mod tests {
             for magnitude in [min, max & 0x7fff_0000] {
                 let x = half::f16::from_bits((magnitude >> 16) as u16);
                 let y = half::f16::from_f32(x.to_f32() * scale);
-                assert!(x.is_normal() && (y.is_normal() || y.is_infinite()), "{x} * {scale} = {y}");
+                assert!(
+                    x.is_normal() && (y.is_normal() || y.is_infinite()),
+                    "{x} * {scale} = {y}"
+                );
             }
         }
         assert_eq!(fast_range(DType::F32, 0.0), (1, 0));

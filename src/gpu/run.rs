@@ -8,9 +8,7 @@ use std::task::{Poll, Waker};
 use wgpu::BufferBinding;
 
 use super::scope::ErrorScopes;
-use super::{
-    BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RunError, StoredMask,
-};
+use super::{BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RunError, StoredMask};
 use crate::{DType, Dropout, MaskFormat};
 
 /// Where the buffers of a job lie.

@@ -59,7 +59,15 @@ pub struct Difference {
 
 impl core::fmt::Display for Difference {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { case, place, index, block_lane: (block, lane), input, expected, actual } = self;
+        let Self {
+            case,
+            place,
+            index,
+            block_lane: (block, lane),
+            input,
+            expected,
+            actual,
+        } = self;
         write!(f, "{case}: {place} {index} (block {block}, lane {lane})")?;
         if let Some(input) = input {
             write!(f, " of input {input:08x}")?;
@@ -136,8 +144,22 @@ const SENTINEL: u8 = 0xca;
 fn painted(dtype: DType, elements: u64) -> Vec<u8> {
     let specials: &[u32] = match dtype {
         DType::F32 => &[
-            0, 0x8000_0000, 1, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0xbf80_0000, 0x7f7f_ffff,
-            0xff7f_ffff, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7f80_0001, 0xffa5_a5a5, 0x7fff_ffff,
+            0,
+            0x8000_0000,
+            1,
+            0x8000_0001,
+            0x007f_ffff,
+            0x0080_0000,
+            0x3f80_0000,
+            0xbf80_0000,
+            0x7f7f_ffff,
+            0xff7f_ffff,
+            0x7f80_0000,
+            0xff80_0000,
+            0x7fc0_0000,
+            0x7f80_0001,
+            0xffa5_a5a5,
+            0x7fff_ffff,
         ],
         DType::F16 => &[
             0, 0x8000, 1, 0x8001, 0x03ff, 0x0400, 0x3c00, 0xbc00, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0x7c01,
@@ -159,14 +181,12 @@ fn painted(dtype: DType, elements: u64) -> Vec<u8> {
             2 => random,
             _ => specials[(random >> 8) as usize % specials.len()] << (32 - 8 * dtype.bytes()),
         };
+        // The ordinary f16 go through the conversion, for their exponents to be f16's.
+        let ordinary = (i / 16) % 4 < 2;
         match dtype {
             DType::F32 => bytes.extend(bits.to_ne_bytes()),
-            DType::Bf16 => bytes.extend(((bits >> 16) as u16).to_ne_bytes()),
-            // The ordinary ones go through the conversion, for their exponents to be f16's.
-            DType::F16 if (i / 16) % 4 < 2 => {
-                bytes.extend(f16::from_f32(f32::from_bits(bits)).to_ne_bytes());
-            }
-            DType::F16 => bytes.extend(((bits >> 16) as u16).to_ne_bytes()),
+            DType::F16 if ordinary => bytes.extend(f16::from_f32(f32::from_bits(bits)).to_ne_bytes()),
+            DType::F16 | DType::Bf16 => bytes.extend(((bits >> 16) as u16).to_ne_bytes()),
         }
     }
     bytes
@@ -248,7 +268,12 @@ impl Subject {
 }
 
 /// What the reference says: output and mask.
-fn expected(subject: &Subject, dropout: &Dropout, elements: u64, input: &[u8]) -> Result<(Vec<u8>, Vec<u8>), SliceError> {
+fn expected(
+    subject: &Subject,
+    dropout: &Dropout,
+    elements: u64,
+    input: &[u8],
+) -> Result<(Vec<u8>, Vec<u8>), SliceError> {
     fn tensor<T: Element>(subject: &Subject, dropout: &Dropout, input: &[u8]) -> Result<Vec<u8>, SliceError> {
         let mut y: Vec<T> = bytemuck::pod_collect_to_vec(input);
         match subject.task {
@@ -314,7 +339,11 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
     };
     let elements = case.elements;
     let has_tensor = !matches!(subject.task, Task::Mask(_));
-    let input = if has_tensor { painted(subject.dtype, elements) } else { Vec::new() };
+    let input = if has_tensor {
+        painted(subject.dtype, elements)
+    } else {
+        Vec::new()
+    };
     let (expected_output, expected_mask) = expected(subject, &dropout, elements, &input)?;
     let stores = matches!(subject.task, Task::Forward(Some(_)) | Task::Mask(_));
     let mut output = guarded(expected_output.len());
@@ -347,7 +376,10 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
         let g = dropout.element_offset.wrapping_add(element);
         let input = has_input.then(|| {
             let at = element as usize * unit;
-            input[at..at + unit].iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte))
+            input[at..at + unit]
+                .iter()
+                .rev()
+                .fold(0, |bits, &byte| bits << 8 | u32::from(byte))
         });
         Difference {
             case: case.clone(),
@@ -369,7 +401,11 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
     }
     if stores {
         let (mask, guard) = mask_out.split_at(expected_mask.len());
-        let elements_a_word = if expected_mask.len() as u64 == elements.next_multiple_of(4) { 4 } else { 32 };
+        let elements_a_word = if expected_mask.len() as u64 == elements.next_multiple_of(4) {
+            4
+        } else {
+            32
+        };
         if let Some(found) = first_difference(&expected_mask, mask, 4) {
             return Ok(Some(difference("mask word", found, elements_a_word, false)));
         }
@@ -385,7 +421,11 @@ fn unreachable_case() -> RunError {
 }
 
 /// The kernels that a coverage goes through, each with its description.
-fn kernels_of(device: &wgpu::Device, queue: &wgpu::Queue, coverage: Coverage) -> Result<Vec<(String, Kernels)>, KernelsError> {
+fn kernels_of(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    coverage: Coverage,
+) -> Result<Vec<(String, Kernels)>, KernelsError> {
     let mut options = Vec::new();
     match coverage {
         Coverage::Chosen => options.push(KernelOptions::default()),
@@ -469,10 +509,12 @@ pub async fn run(
                 difference: None,
             };
             for case in &CASES {
-                let difference = compare_case(kernels, subject, case).await.map_err(|source| SelfTestError::Run {
-                    operation: subject.name(),
-                    source,
-                })?;
+                let difference = compare_case(kernels, subject, case)
+                    .await
+                    .map_err(|source| SelfTestError::Run {
+                        operation: subject.name(),
+                        source,
+                    })?;
                 comparison.cases += 1;
                 comparison.elements += case.elements;
                 if difference.is_some() {
@@ -509,18 +551,24 @@ fn factors() -> Vec<Factor> {
             element_offset: 0,
         })
     };
-    let training = [0.1, 1.0 - 1e-12].into_iter().filter_map(|p| at(p, ScaleMode::Inverted)).map(|dropout| Factor {
-        phase: "training",
-        scale: dropout.probability.training_scale(dropout.scale_mode),
-        dropout,
-    });
-    let inference = [0.1, 1.0 - 1e-12].into_iter().filter_map(|p| at(p, ScaleMode::Classic)).filter_map(|dropout| {
-        Some(Factor {
-            phase: "inference",
-            scale: dropout.probability.inference_scale(dropout.scale_mode)?,
+    let training = [0.1, 1.0 - 1e-12]
+        .into_iter()
+        .filter_map(|p| at(p, ScaleMode::Inverted))
+        .map(|dropout| Factor {
+            phase: "training",
+            scale: dropout.probability.training_scale(dropout.scale_mode),
             dropout,
-        })
-    });
+        });
+    let inference = [0.1, 1.0 - 1e-12]
+        .into_iter()
+        .filter_map(|p| at(p, ScaleMode::Classic))
+        .filter_map(|dropout| {
+            Some(Factor {
+                phase: "inference",
+                scale: dropout.probability.inference_scale(dropout.scale_mode)?,
+                dropout,
+            })
+        });
     training.chain(inference).collect()
 }
 
@@ -569,9 +617,17 @@ async fn sweep_elements<T: Element>(
     };
     let scopes = ErrorScopes::push(device);
     let x = buffer("wgpu_dropout::sweep::x", bytes, wgpu::BufferUsages::COPY_DST);
-    let read_usage = if mappable { wgpu::BufferUsages::MAP_READ } else { wgpu::BufferUsages::COPY_SRC };
+    let read_usage = if mappable {
+        wgpu::BufferUsages::MAP_READ
+    } else {
+        wgpu::BufferUsages::COPY_SRC
+    };
     let y = buffer("wgpu_dropout::sweep::y", bytes, read_usage);
-    let mask = buffer("wgpu_dropout::sweep::mask", MaskFormat::Bits.buffer_bytes(window), wgpu::BufferUsages::COPY_DST);
+    let mask = buffer(
+        "wgpu_dropout::sweep::mask",
+        MaskFormat::Bits.buffer_bytes(window),
+        wgpu::BufferUsages::COPY_DST,
+    );
     let staging = (!mappable).then(|| {
         device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("wgpu_dropout::sweep::staging"),
@@ -582,7 +638,11 @@ async fn sweep_elements<T: Element>(
     });
     scopes.pop()?;
     queue.write_buffer(&mask, 0, &vec![0xff; MaskFormat::Bits.buffer_bytes(window) as usize]);
-    let whole = |buffer| BufferBinding { buffer, offset: 0, size: None };
+    let whole = |buffer| BufferBinding {
+        buffer,
+        offset: 0,
+        size: None,
+    };
     let bind = |operation| {
         kernels.bind(&BindDescriptor {
             label: Some("wgpu_dropout::sweep"),
@@ -596,7 +656,10 @@ async fn sweep_elements<T: Element>(
         dx: whole(&y),
         mask: BackwardMask::Stored(StoredMask::Bits(whole(&mask))),
     })?;
-    let inference = bind(Operation::Inference { x: whole(&x), y: whole(&y) })?;
+    let inference = bind(Operation::Inference {
+        x: whole(&x),
+        y: whole(&y),
+    })?;
 
     let factors = factors();
     let mut comparisons: Vec<_> = factors
@@ -611,7 +674,10 @@ async fn sweep_elements<T: Element>(
         .collect();
     let mut input: Vec<T> = vec![T::zeroed(); window as usize];
     for first in (0..patterns).step_by(window as usize) {
-        input.par_iter_mut().enumerate().for_each(|(i, x)| *x = from_pattern(first + i as u64));
+        input
+            .par_iter_mut()
+            .enumerate()
+            .for_each(|(i, x)| *x = from_pattern(first + i as u64));
         queue.write_buffer(&x, 0, bytemuck::cast_slice(&input));
         for (factor, comparison) in factors.iter().zip(&mut comparisons) {
             if comparison.difference.is_some() {
@@ -619,7 +685,11 @@ async fn sweep_elements<T: Element>(
             }
             let scopes = ErrorScopes::push(device);
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let binding = if factor.phase == "training" { &training } else { &inference };
+            let binding = if factor.phase == "training" {
+                &training
+            } else {
+                &inference
+            };
             binding.encode(&mut encoder, &factor.dropout)?;
             if let Some(staging) = &staging {
                 encoder.copy_buffer_to_buffer(&y, 0, staging, 0, bytes);
@@ -665,7 +735,12 @@ fn from_pattern<T: Element>(pattern: u64) -> T {
 /// The first element whose bits differ from the reference's, with both.
 fn first_wrong<T: Element>(input: &[T], output: &[T], scale: f32) -> Option<(u64, u32, u32)> {
     const CHUNK: usize = 1 << 16;
-    let bits = |x: &T| bytemuck::bytes_of(x).iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte));
+    let bits = |x: &T| {
+        bytemuck::bytes_of(x)
+            .iter()
+            .rev()
+            .fold(0, |bits, &byte| bits << 8 | u32::from(byte))
+    };
     input
         .par_chunks(CHUNK)
         .zip(output.par_chunks(CHUNK))

@@ -128,46 +128,46 @@ pub(crate) const MASK_OUT: u32 = 3;
 impl Variant {
     /// Every variant there is, with each way to multiply and each way of the parameters.
     pub fn all() -> impl Iterator<Item = Self> {
-        let masks = RandomBits::ALL
-            .map(MaskSource::Drawn)
-            .into_iter()
-            .chain(MaskFormat::ALL.into_iter().flat_map(|format| {
-                [Access::Read, Access::ReadWrite].map(|access| MaskSource::Stored(format, access))
-            }))
-            .chain([MaskSource::All]);
+        let masks =
+            RandomBits::ALL
+                .map(MaskSource::Drawn)
+                .into_iter()
+                .chain(MaskFormat::ALL.into_iter().flat_map(|format| {
+                    [Access::Read, Access::ReadWrite].map(|access| MaskSource::Stored(format, access))
+                }))
+                .chain([MaskSource::All]);
         let tensors = DType::ALL.into_iter().flat_map(|dtype| {
             let inputs = [
                 Input::Apart(Access::Read),
                 Input::Apart(Access::ReadWrite),
                 Input::InPlace,
             ];
-            inputs.into_iter().flat_map(move |input| {
-                [Extent::Whole, Extent::Tail].map(|extent| Tensor {
-                    dtype,
-                    input,
-                    extent,
-                })
-            })
+            inputs
+                .into_iter()
+                .flat_map(move |input| [Extent::Whole, Extent::Tail].map(|extent| Tensor { dtype, input, extent }))
         });
         let tensors: Vec<_> = tensors.map(Some).chain([None]).collect();
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
-        masks.flat_map(move |mask| {
-            let tensors = tensors.clone();
-            tensors.into_iter().flat_map(move |tensor| {
-                stores.into_iter().flat_map(move |store| {
-                    [Multiply::Emulated, Multiply::Int64].into_iter().flat_map(move |multiply| {
-                        [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| Self {
-                            multiply,
-                            parameters,
-                            mask,
-                            tensor,
-                            store,
-                        })
+        masks
+            .flat_map(move |mask| {
+                let tensors = tensors.clone();
+                tensors.into_iter().flat_map(move |tensor| {
+                    stores.into_iter().flat_map(move |store| {
+                        [Multiply::Emulated, Multiply::Int64]
+                            .into_iter()
+                            .flat_map(move |multiply| {
+                                [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| Self {
+                                    multiply,
+                                    parameters,
+                                    mask,
+                                    tensor,
+                                    store,
+                                })
+                            })
                     })
                 })
             })
-        })
-        .filter(Self::is_useful)
+            .filter(Self::is_useful)
     }
 
     /// A mask is stored only where it was drawn, and there is nothing to do without tensor or store.
@@ -276,10 +276,7 @@ impl Variant {
             });
         }
         if let MaskSource::Stored(_, access) = self.mask {
-            bindings.push(StorageBinding {
-                index: MASK_IN,
-                access,
-            });
+            bindings.push(StorageBinding { index: MASK_IN, access });
         }
         if self.store.is_some() {
             bindings.push(StorageBinding {
@@ -355,7 +352,10 @@ mod tests {
                 } else {
                     Access::Read
                 };
-                Some(StorageBinding { index: binding.binding, access })
+                Some(StorageBinding {
+                    index: binding.binding,
+                    access,
+                })
             })
             .collect();
         bindings.sort_by_key(|binding| binding.index);
@@ -368,14 +368,17 @@ mod tests {
             let text = variant.wgsl();
             let module = naga::front::wgsl::parse_str(&text).expect("valid WGSL");
             assert_eq!(reflected(&module), variant.bindings(), "{variant}");
-            let parameters = module.global_variables.iter().find_map(|(_, variable)| match variable.space {
-                naga::AddressSpace::Immediate => Some((ParameterPath::Immediates, None)),
-                naga::AddressSpace::Uniform => Some((
-                    ParameterPath::Uniform,
-                    variable.binding.map(|binding| (binding.group, binding.binding)),
-                )),
-                _ => None,
-            });
+            let parameters = module
+                .global_variables
+                .iter()
+                .find_map(|(_, variable)| match variable.space {
+                    naga::AddressSpace::Immediate => Some((ParameterPath::Immediates, None)),
+                    naga::AddressSpace::Uniform => Some((
+                        ParameterPath::Uniform,
+                        variable.binding.map(|binding| (binding.group, binding.binding)),
+                    )),
+                    _ => None,
+                });
             let expected = match variant.parameters {
                 ParameterPath::Immediates => (ParameterPath::Immediates, None),
                 ParameterPath::Uniform => (ParameterPath::Uniform, Some((1, 0))),
@@ -388,7 +391,10 @@ mod tests {
             };
             assert_eq!((entry.name.as_str(), entry.stage), ("main", naga::ShaderStage::Compute));
             assert_eq!(entry.workgroup_size[1..], [1, 1]);
-            assert!(entry.workgroup_size_overrides.is_some_and(|sizes| sizes[0].is_some()), "{variant}");
+            assert!(
+                entry.workgroup_size_overrides.is_some_and(|sizes| sizes[0].is_some()),
+                "{variant}"
+            );
             let names: Vec<_> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
             assert_eq!(names, ["workgroup_size"], "{variant}");
         }
@@ -401,9 +407,16 @@ mod tests {
         // widths x 3 stores), stored (2 formats x 2 accesses), all kept. Each 2 x 2 ways.
         assert_eq!(variants.len(), (6 + 18 * (9 + 4 + 1)) * 4);
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
-        assert_eq!(variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(), variants.len());
+        assert_eq!(
+            variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(),
+            variants.len()
+        );
 
-        let used: BTreeSet<_> = variants.iter().flat_map(Variant::files).map(|file| file.path.to_owned()).collect();
+        let used: BTreeSet<_> = variants
+            .iter()
+            .flat_map(Variant::files)
+            .map(|file| file.path.to_owned())
+            .collect();
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut there = BTreeSet::new();
         let mut folders = vec![root.join("shaders")];
@@ -413,7 +426,11 @@ mod tests {
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    let path = path.strip_prefix(root).expect("inside").to_string_lossy().replace('\\', "/");
+                    let path = path
+                        .strip_prefix(root)
+                        .expect("inside")
+                        .to_string_lossy()
+                        .replace('\\', "/");
                     there.insert(path);
                 }
             }
@@ -423,10 +440,22 @@ mod tests {
 
     #[test]
     fn every_file_says_its_job_under_its_licence() {
-        for file in Variant::all().flat_map(|variant| variant.files()).collect::<HashSet<_>>() {
+        for file in Variant::all()
+            .flat_map(|variant| variant.files())
+            .collect::<HashSet<_>>()
+        {
             let mut lines = file.text.lines();
-            assert_eq!(lines.next(), Some("// SPDX-License-Identifier: MIT OR Apache-2.0"), "{}", file.path);
-            assert!(lines.next().is_some_and(|line| line.starts_with("// ")), "{}", file.path);
+            assert_eq!(
+                lines.next(),
+                Some("// SPDX-License-Identifier: MIT OR Apache-2.0"),
+                "{}",
+                file.path
+            );
+            assert!(
+                lines.next().is_some_and(|line| line.starts_with("// ")),
+                "{}",
+                file.path
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+#[cfg(feature = "gpu")]
 use wgpu_dropout::gpu::blocking::Context;
 use wgpu_dropout::{Dropout, Element, cpu, reference};
 
@@ -46,6 +47,7 @@ macro_rules! backends {
             })*
         }
 
+        #[cfg(feature = "gpu")]
         impl Backend for Context {
             fn name(&self) -> String {
                 format!("{} ({})", self.adapter().name, self.adapter().backend)

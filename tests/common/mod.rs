@@ -15,7 +15,9 @@ pub trait Bits: Copy {
     fn bits32(self) -> u32;
 
     fn from_hex(hex: &[String]) -> Vec<Self> {
-        hex.iter().map(|hex| Self::from_bits32(u32::from_str_radix(hex, 16).unwrap())).collect()
+        hex.iter()
+            .map(|hex| Self::from_bits32(u32::from_str_radix(hex, 16).unwrap()))
+            .collect()
     }
 
     fn assert_same(actual: &[Self], expected: &[Self], context: &str) {
@@ -79,6 +81,12 @@ pub fn painted<T: Element + Bits>(length: usize) -> Vec<T> {
             4 => 0x0000_0001 | i << 16,
             _ => i.wrapping_mul(2_654_435_761).rotate_left(i % 13),
         })
-        .map(|bits| if size_of::<T>() == 2 { T::from_bits32(bits >> (i32::from(bits % 3 == 0) * 16)) } else { T::from_bits32(bits) })
+        .map(|bits| {
+            if size_of::<T>() == 2 {
+                T::from_bits32(bits >> (i32::from(bits % 3 == 0) * 16))
+            } else {
+                T::from_bits32(bits)
+            }
+        })
         .collect()
 }

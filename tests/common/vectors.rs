@@ -71,7 +71,10 @@ pub struct Case {
 /// The cases without an index map.
 pub fn dropout() -> Vec<Case> {
     let file: File<Case> = serde_json::from_str(include_str!("../vectors/dropout_v1.json")).unwrap();
-    file.cases.into_iter().filter(|case| case.mask_strides.is_none()).collect()
+    file.cases
+        .into_iter()
+        .filter(|case| case.mask_strides.is_none())
+        .collect()
 }
 
 impl Case {
@@ -179,6 +182,8 @@ impl DigestCase {
     pub fn input(&self) -> Vec<f32> {
         assert_eq!(self.dtype, "f32");
         assert_eq!(self.input_rule, "bits of element i = (i * 2654435761 + 12345) mod 2^32");
-        (0..self.n).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761).wrapping_add(12_345))).collect()
+        (0..self.n)
+            .map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761).wrapping_add(12_345)))
+            .collect()
     }
 }

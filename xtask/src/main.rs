@@ -1,1 +1,111 @@
-fn main(){}
+//! `cargo xtask`: sets a machine up for the kernels, then does the job.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+
+mod adapters;
+mod test;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND [ARGUMENTS]
+
+  apply ...    wgpu-dropout apply on this machine's GPU, or on a software one that is set up first
+  verify ...   wgpu-dropout verify, likewise
+  info ...     wgpu-dropout info, likewise
+  test         all checks: format, clippy, docs, tests, doc tests, examples
+  setup        only the set-up: says what is there and provides a software adapter where it can
+
+Arguments go to the command line tool as they are: cargo xtask apply --help";
+
+/// What went wrong, in a sentence.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let done = match arguments.first().map(String::as_str) {
+        Some("apply" | "verify" | "info") => tool(&arguments),
+        Some("test") if arguments.len() == 1 => test::run(),
+        Some("setup") if arguments.len() == 1 => setup(),
+        Some("help" | "--help" | "-h") => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root: the workspace that this crate is a member of.
+fn root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map(PathBuf::from).unwrap_or(manifest)
+}
+
+/// Cargo itself, in the repository's root.
+fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Runs a command and fails with its name where it fails.
+fn succeed(command: &mut Command) -> Result<(), Failure> {
+    let shown = format!("{command:?}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown}: {status}").into()),
+        Err(error) => Err(format!("{shown}: {error}").into()),
+    }
+}
+
+/// The release build of the command line tool; its path.
+fn built_tool() -> Result<PathBuf, Failure> {
+    succeed(cargo().args(["build", "--release", "--package", "wgpu-dropout-cli"]))?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(root()
+        .join(target)
+        .join("release/wgpu-dropout")
+        .with_extension(env::consts::EXE_EXTENSION))
+}
+
+fn tool_finds_an_adapter(tool: &PathBuf, environment: &adapters::Environment) -> bool {
+    let mut info = Command::new(tool);
+    info.args(["info", "--json"]).envs(environment);
+    info.output().is_ok_and(|output| output.status.success())
+}
+
+fn tool(arguments: &[String]) -> Result<ExitCode, Failure> {
+    let tool = built_tool()?;
+    let mut environment = adapters::present();
+    // The CPU needs no adapter, and neither does a question about the arguments.
+    let needs_none = |word: &String| ["--help", "-h", "--backend=cpu", "--backend=reference"].contains(&word.as_str());
+    let cpu = arguments
+        .windows(2)
+        .any(|pair| pair[0] == "--backend" && ["cpu", "reference"].contains(&pair[1].as_str()));
+    if !cpu && !arguments.iter().any(needs_none) && !tool_finds_an_adapter(&tool, &environment) {
+        environment = adapters::provide_mesa()?;
+        if !tool_finds_an_adapter(&tool, &environment) {
+            return Err("the software adapter is installed, but wgpu does not find it".into());
+        }
+    }
+    // In the caller's folder, so that paths mean what they say.
+    let status = Command::new(&tool).args(arguments).envs(&environment).status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
+}
+
+fn setup() -> Result<ExitCode, Failure> {
+    tool(&["info".to_owned()])
+}

@@ -1,0 +1,511 @@
+//! Runs the binary as a user would: real files in, files, messages and exit status out.
+
+#![allow(clippy::unwrap_used, reason = "tests fail loudly")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use wgpu_dropout::half::{bf16, f16};
+use wgpu_dropout::{Dropout, Element, Probability, RandomBits, ScaleMode, bit_mask_words, reference};
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    fn npy<T: bytemuck::Pod>(&self, name: &str, descr: &str, shape: &str, data: &[T]) -> PathBuf {
+        self.write(
+            name,
+            &npy(
+                &format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"),
+                data,
+            ),
+        )
+    }
+
+    /// Names of what lies here, temporaries too.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.0.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_wgpu-dropout"))
+            .current_dir(self.0.path())
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    /// Runs, expects success, gives what it printed.
+    fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs, expects that status, gives the message.
+    fn refused(&self, status: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {error}");
+        assert!(!error.contains("panicked"), "{error}");
+        error
+    }
+}
+
+/// Version 1.0 of the format, padded as NumPy pads it.
+fn npy<T: bytemuck::Pod>(header: &str, data: &[T]) -> Vec<u8> {
+    let mut header = header.to_owned();
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(bytemuck::cast_slice::<T, u8>(data));
+    bytes
+}
+
+/// Header text and data of a file that the tool wrote.
+fn read(path: &Path) -> (String, Vec<u8>) {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(bytes[..6], *b"\x93NUMPY");
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    assert_eq!((10 + length) % 64, 0, "data must be aligned");
+    let header = String::from_utf8(bytes[10..10 + length].to_vec()).unwrap();
+    (header, bytes[10 + length..].to_vec())
+}
+
+fn numbers<T: Element>(length: usize, from: impl Fn(f32) -> T) -> Vec<T> {
+    (0..length).map(|i| from(i as f32 / 7.0 - 3.0)).collect()
+}
+
+fn forwards<T: Element>(descr: &str, dtype: &[&str], x: &[T], backend: &[&str]) {
+    for random_bits in RandomBits::ALL {
+        for (scale_mode, mode) in [(ScaleMode::Inverted, "inverted"), (ScaleMode::Classic, "classic")] {
+            let folder = Folder::new();
+            folder.npy("x.npy", descr, "(2, 3, 171)", x);
+            let bits = random_bits.bits().to_string();
+            let mut arguments = vec!["apply", "x.npy", "y.npy", "--p", "0.3", "--seed", "0xFEEDFACECAFEBEEF"];
+            arguments.extend([
+                "--subsequence",
+                "18446744073709551615",
+                "--element-offset",
+                "0x3fffffff9",
+            ]);
+            arguments.extend(["--random-bits", &bits, "--scale-mode", mode]);
+            arguments.extend(dtype.iter().chain(backend));
+            let printed = folder.done(&arguments);
+            let dropout = Dropout {
+                probability: Probability::new(0.3, random_bits).unwrap(),
+                scale_mode,
+                seed: 0xfeed_face_cafe_beef,
+                subsequence: u64::MAX,
+                element_offset: 0x3_ffff_fff9,
+            };
+            let mut y = x.to_vec();
+            reference::forward_in_place(&dropout, &mut y).unwrap();
+            let (header, data) = read(&folder.path("y.npy"));
+            assert_eq!(data, bytemuck::cast_slice::<T, u8>(&y), "{arguments:?}");
+            assert!(header.contains(&format!("'descr': '{descr}'")), "{header}");
+            assert!(
+                header.contains("'shape': (2, 3, 171, )") || header.contains("'shape': (2, 3, 171)"),
+                "{header}"
+            );
+            let kept = (0..x.len() as u64).filter(|&i| reference::keeps(&dropout, i)).count();
+            assert!(
+                printed.contains(&format!("kept {kept} of 1026 (expected 718.")),
+                "{printed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn forward_on_every_backend_and_type() {
+    for backend in [
+        &["--backend", "cpu"][..],
+        &["--backend", "reference"],
+        &["--backend", "gpu"],
+        &[],
+    ] {
+        forwards("<f4", &[], &numbers(1026, |x| x), backend);
+        forwards("<f2", &["--dtype", "f16"], &numbers(1026, f16::from_f32), backend);
+        forwards("<u2", &["--dtype", "bf16"], &numbers(1026, bf16::from_f32), backend);
+    }
+}
+
+#[test]
+fn masks_go_out_and_in_and_backward_agrees() {
+    for backend in ["cpu", "reference", "gpu"] {
+        for (format, descr, shape) in [("bits", "<u4", "(33"), ("bytes", "|u1", "(1031")] {
+            let folder = Folder::new();
+            let x = numbers(1031, |x| x);
+            folder.npy("x.npy", "<f4", "(1031,)", &x);
+            let with = |more: &[&str]| {
+                let mut arguments = vec!["apply", "--p", "0.4", "--seed", "7", "--backend", backend];
+                arguments.extend(["--mask-format", format]);
+                arguments.extend(more);
+                folder.done(&arguments)
+            };
+            with(&["x.npy", "y.npy", "--mask-out", "mask.npy"]);
+            with(&["x.npy", "drawn.npy", "--backward"]);
+            let printed = with(&["x.npy", "stored.npy", "--backward", "--mask-in", "mask.npy"]);
+            assert!(printed.contains("mask from mask.npy"), "{printed}");
+            let (header, mask) = read(&folder.path("mask.npy"));
+            assert!(header.contains(descr) && header.contains(shape), "{header}");
+            let dropout = Dropout::new(0.4, 7).unwrap();
+            let mut words = vec![0; bit_mask_words(1031) as usize];
+            let mut bytes = vec![0; 1031];
+            reference::bit_mask(&dropout, 1031, &mut words).unwrap();
+            reference::byte_mask(&dropout, &mut bytes).unwrap();
+            assert_eq!(
+                mask,
+                if format == "bits" {
+                    bytemuck::cast_slice(&words).to_vec()
+                } else {
+                    bytes
+                }
+            );
+            let y = fs::read(folder.path("y.npy")).unwrap();
+            assert_eq!(fs::read(folder.path("drawn.npy")).unwrap(), y);
+            assert_eq!(fs::read(folder.path("stored.npy")).unwrap(), y);
+            assert_eq!(
+                folder.names(),
+                ["drawn.npy", "mask.npy", "stored.npy", "x.npy", "y.npy"]
+            );
+        }
+    }
+}
+
+#[test]
+fn any_shape_is_kept() {
+    for (shape, length, written) in [
+        ("()", 1, "()"),
+        ("(0,)", 0, "(0,"),
+        ("(3, 0, 18446744073709551615)", 0, "(3, 0, "),
+        ("(1, 1, 5)", 5, "(1, 1, 5"),
+    ] {
+        let folder = Folder::new();
+        folder.npy("x.npy", "<f4", shape, &vec![1.0f32; length]);
+        folder.done(&[
+            "apply",
+            "x.npy",
+            "y.npy",
+            "--p",
+            "0",
+            "--seed",
+            "1",
+            "--mask-out",
+            "m.npy",
+            "--mask-format",
+            "bytes",
+        ]);
+        for name in ["y.npy", "m.npy"] {
+            let (header, data) = read(&folder.path(name));
+            assert!(header.contains(&format!("'shape': {written}")), "{header}");
+            assert_eq!(data.len(), length * if name == "y.npy" { 4 } else { 1 });
+        }
+    }
+}
+
+#[test]
+fn long_files_stream_through() {
+    let folder = Folder::new();
+    let length = (1 << 23) + 4_097;
+    let x = numbers(length, f16::from_f32);
+    folder.npy("x.npy", "<f2", &format!("({length},)"), &x);
+    for (backend, output) in [("cpu", "cpu.npy"), ("gpu", "gpu.npy")] {
+        let mask = format!("mask-{output}");
+        let arguments = [
+            "apply",
+            "x.npy",
+            output,
+            "--p",
+            "0.1",
+            "--seed",
+            "3",
+            "--mask-out",
+            &mask,
+            "--backend",
+            backend,
+        ];
+        folder.done(&arguments);
+    }
+    let mut y = x;
+    wgpu_dropout::cpu::forward_in_place(&Dropout::new(0.1, 3).unwrap(), &mut y).unwrap();
+    for name in ["cpu.npy", "gpu.npy"] {
+        assert!(
+            read(&folder.path(name)).1 == bytemuck::cast_slice::<f16, u8>(&y),
+            "{name}"
+        );
+    }
+    assert_eq!(read(&folder.path("mask-cpu.npy")), read(&folder.path("mask-gpu.npy")));
+}
+
+#[test]
+fn the_output_may_be_the_input() {
+    let folder = Folder::new();
+    let x = numbers(100, |x| x);
+    folder.npy("x.npy", "<f4", "(100,)", &x);
+    folder.done(&[
+        "apply",
+        "x.npy",
+        "x.npy",
+        "--p",
+        "0.5",
+        "--seed",
+        "1",
+        "--backend",
+        "cpu",
+    ]);
+    let mut y = x;
+    reference::forward_in_place(&Dropout::new(0.5, 1).unwrap(), &mut y).unwrap();
+    assert_eq!(read(&folder.path("x.npy")).1, bytemuck::cast_slice::<f32, u8>(&y));
+    assert_eq!(folder.names(), ["x.npy"]);
+}
+
+#[test]
+fn files_that_are_refused_leave_nothing_behind() {
+    let x = [1.0f32; 6];
+    let header = |descr: &str, fortran: &str, shape: &str| {
+        npy(
+            &format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}"),
+            &x,
+        )
+    };
+    let with_length = |length: u32| {
+        let mut bytes = b"\x93NUMPY\x02\x00".to_vec();
+        bytes.extend(length.to_le_bytes());
+        bytes.extend([b' '; 64]);
+        bytes
+    };
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("empty", vec![], "ends within the header"),
+        (
+            "no magic",
+            b"PK\x03\x04 a zip file perhaps".to_vec(),
+            "does not begin with",
+        ),
+        (
+            "a version to come",
+            b"\x93NUMPY\x04\x00\x10\x00 and so on".to_vec(),
+            "version 4",
+        ),
+        (
+            "a header cut short",
+            header("'<f4'", "False", "(6,)")[..40].to_vec(),
+            "ends within the header",
+        ),
+        ("a header too long", with_length(u32::MAX), "claims 4294967295 bytes"),
+        ("a header that is no dict", npy("[1, 2]", &x), "not a .npy file"),
+        ("a header that is no Python", npy("{{{", &x), "not a .npy file"),
+        (
+            "nested to overflow a stack",
+            npy(&"(".repeat(9_000), &x),
+            "nested too deeply",
+        ),
+        (
+            "a key missing",
+            npy("{'descr': '<f4', 'shape': (6,), }", &x),
+            "not a .npy file",
+        ),
+        (
+            "f64",
+            header("'<f8'", "False", "(3,)"),
+            "elements are <f8, expected <f4",
+        ),
+        ("big-endian", header("'>f4'", "False", "(6,)"), "elements are >f4"),
+        (
+            "u16 without --dtype",
+            header("'<u2'", "False", "(12,)"),
+            "elements are <u2",
+        ),
+        ("a record", header("[('a', '<f4')]", "False", "(6,)"), "expected <f4"),
+        (
+            "Fortran order",
+            header("'<f4'", "True", "(2, 3)"),
+            "Fortran order; save numpy.ascontiguousarray",
+        ),
+        (
+            "a negative length",
+            header("'<f4'", "False", "(-6,)"),
+            "not a .npy file",
+        ),
+        (
+            "truncated",
+            header("'<f4'", "False", "(7,)"),
+            "truncated: shape [7] takes 28 bytes of data, 24 are there",
+        ),
+        (
+            "too long a shape",
+            header("'<f4'", "False", "(4294967296, 4294967296)"),
+            "more elements than",
+        ),
+        (
+            "bytes behind the data",
+            header("'<f4'", "False", "(5,)"),
+            "4 bytes after the data",
+        ),
+    ];
+    for (what, bytes, message) in cases {
+        let folder = Folder::new();
+        folder.write("x.npy", &bytes);
+        folder.write("y.npy", b"old");
+        let error = folder.refused(
+            1,
+            &[
+                "apply",
+                "x.npy",
+                "y.npy",
+                "--p",
+                "0.5",
+                "--seed",
+                "1",
+                "--backend",
+                "cpu",
+            ],
+        );
+        assert!(error.contains(message), "{what}: {error}");
+        assert!(error.starts_with("error: x.npy: "), "{what}: {error}");
+        assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"old", "{what}");
+        assert_eq!(folder.names(), ["x.npy", "y.npy"], "{what}");
+    }
+}
+
+#[test]
+fn wrong_types_masks_and_places() {
+    let folder = Folder::new();
+    folder.npy("x.npy", "<f4", "(2, 32)", &[1.0f32; 64]);
+    folder.npy("half.npy", "<f2", "(64,)", &[1u16; 64]);
+    folder.npy("words.npy", "<u4", "(2,)", &[u32::MAX; 2]);
+    folder.npy("short.npy", "<u4", "(1,)", &[u32::MAX; 1]);
+    folder.npy("bytes.npy", "|u1", "(64,)", &[1u8; 64]);
+    let before = folder.names();
+    let refused = |more: &[&str]| {
+        let arguments = [&["apply", "--p", "0.5", "--seed", "1", "--backend", "cpu"], more].concat();
+        let error = folder.refused(1, &arguments);
+        assert_eq!(folder.names(), before, "{error}");
+        error
+    };
+    assert!(refused(&["x.npy", "y.npy", "--dtype", "f16"]).contains("elements are <f4, expected <f2 for --dtype f16"));
+    assert!(refused(&["half.npy", "y.npy", "--dtype", "bf16"]).contains("expected <u2 for --dtype bf16"));
+    let backward = ["x.npy", "y.npy", "--backward"];
+    let mask = |file, format| refused(&[&backward[..], &["--mask-in", file, "--mask-format", format]].concat());
+    assert!(mask("short.npy", "bits").contains("short.npy: shape [1], expected [2]"));
+    assert!(mask("bytes.npy", "bits").contains("bytes.npy: elements are |u1, expected <u4"));
+    assert!(mask("bytes.npy", "bytes").contains("bytes.npy: shape [64], expected [2, 32]"));
+    assert!(mask("missing.npy", "bits").contains("missing.npy: No such file"));
+    assert!(refused(&["missing.npy", "y.npy"]).contains("missing.npy: No such file"));
+    assert!(refused(&["x.npy", "no/such/folder/y.npy"]).contains("no/such/folder/y.npy: No such file"));
+    assert!(refused(&["x.npy", "."]).contains("directory"));
+    assert!(refused(&["x.npy", "y.npy", "--mask-out", "./y.npy"]).contains("both the output and the mask"));
+    let past = refused(&["x.npy", "y.npy", "--element-offset", "0xffffffffffffffc1"]);
+    assert!(
+        past.contains("passes 2^64; start at 18446744073709551552 or below"),
+        "{past}"
+    );
+    let none = folder.refused(
+        1,
+        &[
+            "apply",
+            "x.npy",
+            "y.npy",
+            "--p",
+            "0",
+            "--seed",
+            "0",
+            "--adapter",
+            "no such GPU",
+        ],
+    );
+    assert!(
+        none.contains("no adapter's name contains \"no such GPU\"; there are: "),
+        "{none}"
+    );
+    assert_eq!(folder.names(), before);
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let folder = Folder::new();
+    folder.npy("x.npy", "<f4", "(2,)", &[1.0f32; 2]);
+    let refused = |more: &[&str]| folder.refused(2, &[&["apply", "x.npy", "y.npy"], more].concat());
+    assert!(refused(&["--seed", "1"]).contains("--p"));
+    assert!(refused(&["--p", "0.5"]).contains("--seed"));
+    assert!(refused(&["--seed", "1", "--p", "1.5"]).contains("a drop probability lies in [0, 1]"));
+    assert!(refused(&["--seed", "1", "--p", "-0.5"]).contains("a drop probability lies in [0, 1]"));
+    assert!(refused(&["--seed", "1", "--p", "NaN"]).contains("a drop probability lies in [0, 1]"));
+    assert!(refused(&["--p", "0", "--seed", "0x10000000000000000"]).contains("a number from 0 to 0xffffffffffffffff"));
+    assert!(refused(&["--p", "0", "--seed", "1", "--random-bits", "12"]).contains("[possible values: 32, 16, 8]"));
+    assert!(refused(&["--p", "0", "--seed", "1", "--mask-in", "x.npy"]).contains("--backward"));
+    let both = ["--p", "0", "--seed", "1", "--mask-out", "m.npy", "--backward"];
+    assert!(refused(&both).contains("cannot be used with"));
+    assert!(folder.refused(2, &["frobnicate"]).contains("unrecognized subcommand"));
+    assert_eq!(folder.names(), ["x.npy"]);
+}
+
+#[test]
+fn help_shows_examples() {
+    let folder = Folder::new();
+    for (command, example) in [
+        (
+            "apply",
+            "wgpu-dropout apply dy.npy dx.npy --p 0.1 --seed 42 --subsequence 7 --backward",
+        ),
+        ("verify", "wgpu-dropout verify --adapter nvidia --exhaustive"),
+        ("info", "wgpu-dropout info --json"),
+    ] {
+        assert!(folder.done(&[command, "--help"]).contains(example), "{command}");
+    }
+    assert!(folder.done(&["--help"]).contains("apply"));
+    assert_eq!(
+        folder.done(&["--version"]).trim(),
+        concat!("wgpu-dropout ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn info_lists_adapters_and_their_variants() {
+    let folder = Folder::new();
+    let adapters: serde_json::Value = serde_json::from_str(&folder.done(&["info", "--json"])).unwrap();
+    let adapters = adapters.as_array().unwrap();
+    assert!(!adapters.is_empty());
+    let text = folder.done(&["info"]);
+    for adapter in adapters {
+        assert_eq!(adapter["error"], serde_json::Value::Null);
+        assert!(text.contains(adapter["name"].as_str().unwrap()), "{text}");
+        assert!(text.contains(adapter["multiply"]["why"].as_str().unwrap()), "{text}");
+        assert!(adapter["max_binding_bytes"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn verify_of_an_adapter_that_is_not_there() {
+    let folder = Folder::new();
+    let error = folder.refused(1, &["verify", "--adapter", "no such GPU"]);
+    assert!(
+        error.contains("no adapter's name contains \"no such GPU\"; there are: "),
+        "{error}"
+    );
+}

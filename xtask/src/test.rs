@@ -1,0 +1,113 @@
+//! `cargo xtask test`: all checks, in the order in which they are quick to fail.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use crate::adapters::{self, Environment};
+use crate::{Failure, cargo, succeed};
+
+/// What the software adapters are called, as the GPU tests name them.
+const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
+const SWIFTSHADER: &str = "swiftshader/vulkan";
+
+/// Examples that are run; each checks its own output.
+const EXAMPLES: [&str; 1] = ["several_buffers"];
+
+pub fn run() -> Result<ExitCode, Failure> {
+    let start = Instant::now();
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    let deny = ["--", "--deny", "warnings"];
+    step(
+        "clippy",
+        cargo()
+            .args(["clippy", "--workspace", "--all-targets", "--all-features"])
+            .args(deny),
+    )?;
+    step(
+        "clippy without wgpu",
+        cargo()
+            .args(["clippy", "--package", "wgpu-dropout", "--no-default-features"])
+            .args(deny),
+    )?;
+    step(
+        "docs",
+        cargo()
+            .args(["doc", "--workspace", "--no-deps", "--all-features"])
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+    )?;
+    step("build tests", cargo().args(["test", "--workspace", "--no-run"]))?;
+
+    let environment = adapters()?;
+    let mut tests = cargo();
+    step(
+        "tests and doc tests",
+        tests.args(["test", "--workspace"]).envs(&environment),
+    )?;
+    let mut without = cargo();
+    without.args([
+        "test",
+        "--package",
+        "wgpu-dropout",
+        "--no-default-features",
+        "--lib",
+        "--test",
+        "contract",
+    ]);
+    step("tests without wgpu", &mut without)?;
+    for example in EXAMPLES {
+        let mut run = cargo();
+        step(
+            &format!("example {example}"),
+            run.args(["run", "--quiet", "--package", "wgpu-dropout", "--example", example])
+                .envs(&environment),
+        )?;
+    }
+    println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn step(name: &str, command: &mut Command) -> Result<(), Failure> {
+    println!("xtask: {name}");
+    let start = Instant::now();
+    succeed(command)?;
+    println!("xtask: {name}: {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+/// The adapters to test on, and which of them the tests must find.
+fn adapters() -> Result<Environment, Failure> {
+    let mut environment = adapters::present();
+    if std::env::var_os("WGPU_DROPOUT_ADAPTERS").is_some() {
+        return Ok(environment);
+    }
+    let mut probe = cargo();
+    probe
+        .args([
+            "test",
+            "--quiet",
+            "--workspace",
+            "--test",
+            "gpu",
+            "--",
+            "--exact",
+            "adapters",
+        ])
+        .envs(&environment);
+    let mut wanted = Vec::new();
+    if !probe.output()?.status.success() {
+        environment = adapters::provide_mesa()?;
+    }
+    if adapters::only_mesa() {
+        wanted.push(MESA);
+    }
+    if adapters::provide_swiftshader()? {
+        environment.extend(adapters::present());
+        wanted.push(SWIFTSHADER);
+    } else {
+        println!("xtask: no package with SwiftShader on this system; testing without it");
+    }
+    if !wanted.is_empty() {
+        environment.insert("WGPU_DROPOUT_ADAPTERS", wanted.join(",").into());
+    }
+    Ok(environment)
+}

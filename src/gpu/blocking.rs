@@ -189,8 +189,7 @@ impl Context {
         &self.kernels
     }
 
-    /// Runs one piece after the other. `output` is `None` where the tensor is worked on in place in
-    /// `input`'s stead.
+    /// Runs one piece after the other.
     fn run_pieces(&self, dropout: &Dropout, call: Call<'_>) -> Result<(), RunError> {
         let bytes = call.dtype.bytes() as usize;
         let Call {
@@ -204,23 +203,16 @@ impl Context {
         let mut first = 0;
         while first < elements {
             let length = PIECE.min(elements - first);
-            let (mut no_output, no_input) = ([0u8; 0], [0u8; 0]);
-            let mut moved; // the in-place input, which is the output's memory too
             let tensor_range = first * bytes..(first + length) * bytes;
             let (placement, input, output): (_, &[u8], &mut [u8]) = match &mut tensors {
-                Tensors::Apart(x, y) => (Placement::Apart, &x[tensor_range.clone()], &mut y[tensor_range]),
-                Tensors::InPlace(y) => {
-                    let y = &mut y[tensor_range];
-                    moved = y.to_vec();
-                    (Placement::InPlace, &mut moved, y)
-                }
-                Tensors::None => (Placement::Apart, &no_input, &mut no_output),
+                Tensors::Apart(x, y) => (Placement::APART, &x[tensor_range.clone()], &mut y[tensor_range]),
+                Tensors::InPlace(y) => (Placement::IN_PLACE, &[], &mut y[tensor_range]),
+                Tensors::None => (Placement::APART, &[], &mut []),
             };
             let mask_range = |format| match format {
                 MaskFormat::Bits => first / 8..(first + length).div_ceil(32) * 4,
                 MaskFormat::Bytes => first..first + length,
             };
-            let no_mask: (&[u8], &mut [u8]) = (&[], &mut []);
             let job = Job {
                 dropout: dropout.with_element_offset(dropout.element_offset.wrapping_add(first as u64)),
                 task,
@@ -232,10 +224,10 @@ impl Context {
                 output,
                 mask_in: mask_in
                     .as_ref()
-                    .map_or(no_mask.0, |(format, mask)| &mask[mask_range(*format)]),
+                    .map_or(&[], |(format, mask)| &mask[mask_range(*format)]),
                 mask_out: match &mut mask_out {
                     Some((format, mask)) => &mut mask[mask_range(*format)],
-                    None => no_mask.1,
+                    None => &mut [],
                 },
             };
             pollster::block_on(run(&self.kernels, job)).map_err(|error| self.explain(error))?;

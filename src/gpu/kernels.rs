@@ -254,6 +254,13 @@ impl Kernels {
         self.inner.parameters
     }
 
+    /// The variants whose pipelines are built by now, in no order.
+    #[must_use]
+    pub fn built(&self) -> Vec<Variant> {
+        let known = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner);
+        known.keys().copied().collect()
+    }
+
     /// What windows and dispatches are cut by.
     #[must_use]
     pub fn limits(&self) -> PlanLimits {

@@ -11,15 +11,26 @@ use super::scope::ErrorScopes;
 use super::{BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RunError, StoredMask};
 use crate::{DType, Dropout, MaskFormat};
 
-/// Where the buffers of a job lie.
+/// Where the ranges of a job lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
+pub(crate) struct Placement {
+    /// Whether the output is the input's own memory.
+    pub(crate) in_place: bool,
+    /// Which buffer holds input, output, stored mask, mask to store: equal numbers share one.
+    pub(crate) buffers: [u8; 4],
+}
+
+impl Placement {
     /// Each in a buffer of its own.
-    Apart,
-    /// All in one buffer.
-    OneBuffer,
-    /// The output in the input's memory, masks in buffers of their own.
-    InPlace,
+    pub(crate) const APART: Self = Self {
+        in_place: false,
+        buffers: [0, 1, 2, 3],
+    };
+    /// The output in the input's memory.
+    pub(crate) const IN_PLACE: Self = Self {
+        in_place: true,
+        ..Self::APART
+    };
 }
 
 /// What a job does.
@@ -42,6 +53,7 @@ pub(crate) struct Job<'a> {
     pub(crate) placement: Placement,
     /// Whether outputs are uploaded first, for their untouched parts to be seen.
     pub(crate) prefill: bool,
+    /// Empty where the job is done in place: then `output` holds the input.
     pub(crate) input: &'a [u8],
     pub(crate) output: &'a mut [u8],
     pub(crate) mask_in: &'a [u8],
@@ -80,41 +92,26 @@ impl Region {
 
 /// Regions of the given lengths, none of them empty for wgpu's sake.
 fn regions(kernels: &Kernels, lengths: [usize; 4], placement: Placement) -> [Region; 4] {
-    let device = kernels.device();
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-    let buffer = |label, size| {
-        device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage,
+    let alignment = kernels.limits().offset_alignment;
+    let words = lengths.map(|length| (length as u64).next_multiple_of(4).max(4));
+    let mut offsets = [0; 4];
+    let mut ends = [0u64; 4];
+    for (i, buffer) in placement.buffers.into_iter().enumerate() {
+        let end = &mut ends[usize::from(buffer)];
+        offsets[i] = end.next_multiple_of(alignment);
+        *end = offsets[i] + words[i];
+    }
+    let buffers = ends.map(|end| {
+        kernels.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu_dropout::run"),
+            size: end.max(4),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })
-    };
-    let words = lengths.map(|length| (length as u64).next_multiple_of(4).max(4));
-    if placement == Placement::OneBuffer {
-        let alignment = kernels.limits().offset_alignment;
-        let mut offsets = [0; 4];
-        let mut end = 0;
-        for (offset, bytes) in offsets.iter_mut().zip(words) {
-            *offset = end;
-            end = (end + bytes).next_multiple_of(alignment);
-        }
-        let shared = buffer("wgpu_dropout::run::shared", end);
-        return [0, 1, 2, 3].map(|i| Region {
-            buffer: shared.clone(),
-            offset: offsets[i],
-            bytes: words[i],
-        });
-    }
-    let labels = [
-        "wgpu_dropout::run::input",
-        "wgpu_dropout::run::output",
-        "wgpu_dropout::run::mask_in",
-        "wgpu_dropout::run::mask_out",
-    ];
+    });
     [0, 1, 2, 3].map(|i| Region {
-        buffer: buffer(labels[i], words[i]),
-        offset: 0,
+        buffer: buffers[usize::from(placement.buffers[i])].clone(),
+        offset: offsets[i],
         bytes: words[i],
     })
 }
@@ -123,28 +120,21 @@ fn regions(kernels: &Kernels, lengths: [usize; 4], placement: Placement) -> [Reg
 pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError> {
     let (device, queue) = (kernels.device(), kernels.queue());
     let scopes = ErrorScopes::push(device);
-    let in_place = job.placement == Placement::InPlace;
-    let input_length = if in_place { 0 } else { job.input.len() };
-    let lengths = [input_length, job.output.len(), job.mask_in.len(), job.mask_out.len()];
+    let in_place = job.placement.in_place;
+    let lengths = [job.input.len(), job.output.len(), job.mask_in.len(), job.mask_out.len()];
     let [input, output, mask_in, mask_out] = regions(kernels, lengths, job.placement);
     // A buffer that could not be had would make each of the calls below fail in turn.
     scopes.pop()?;
 
     let scopes = ErrorScopes::push(device);
+    input.upload(queue, job.input);
+    mask_in.upload(queue, job.mask_in);
+    if in_place || job.prefill {
+        output.upload(queue, job.output);
+    }
     if job.prefill {
         mask_out.upload(queue, job.mask_out);
     }
-    // The output's memory starts as what it must keep behind the tensor, under the input if in place.
-    let mut initial = if job.prefill { job.output.to_vec() } else { Vec::new() };
-    if in_place {
-        initial.resize(initial.len().max(job.input.len()), 0);
-        initial[..job.input.len()].copy_from_slice(job.input);
-    } else {
-        input.upload(queue, job.input);
-    }
-    output.upload(queue, &initial);
-    mask_in.upload(queue, job.mask_in);
-
     let x = if in_place { output.binding() } else { input.binding() };
     let y = output.binding();
     let operation = match job.task {

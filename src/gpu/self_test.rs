@@ -192,6 +192,27 @@ fn painted(dtype: DType, elements: u64) -> Vec<u8> {
     bytes
 }
 
+/// Input and output apart in one buffer.
+const TENSORS_SHARE: Placement = Placement {
+    in_place: false,
+    buffers: [0, 0, 2, 3],
+};
+/// Output and stored mask apart in one buffer.
+const MASK_SHARES: Placement = Placement {
+    in_place: false,
+    buffers: [0, 1, 1, 3],
+};
+/// Everything apart in one buffer.
+const ALL_SHARE: Placement = Placement {
+    in_place: false,
+    buffers: [0; 4],
+};
+/// In place, with the stored mask in the same buffer.
+const MASK_SHARES_IN_PLACE: Placement = Placement {
+    in_place: true,
+    buffers: [0, 1, 1, 3],
+};
+
 /// An operation of the table.
 #[derive(Clone, Copy)]
 struct Subject {
@@ -204,7 +225,6 @@ struct Subject {
 impl Subject {
     /// Every operation there is; each shader variant is reached by at least one.
     fn all() -> Vec<Self> {
-        let placements = [Placement::Apart, Placement::OneBuffer, Placement::InPlace];
         let mut subjects = Vec::new();
         for random_bits in RandomBits::ALL {
             for format in MaskFormat::ALL {
@@ -212,12 +232,12 @@ impl Subject {
                     task: Task::Mask(format),
                     dtype: DType::F32,
                     random_bits,
-                    placement: Placement::Apart,
+                    placement: Placement::APART,
                 });
             }
         }
         for dtype in DType::ALL {
-            for placement in placements {
+            for placement in [Placement::APART, TENSORS_SHARE, Placement::IN_PLACE] {
                 let mut push = |task, random_bits| {
                     subjects.push(Self {
                         task,
@@ -232,9 +252,24 @@ impl Subject {
                     push(Task::Forward(Some(MaskFormat::Bytes)), random_bits);
                     push(Task::Backward(None), random_bits);
                 }
-                push(Task::Backward(Some(MaskFormat::Bits)), RandomBits::B32);
-                push(Task::Backward(Some(MaskFormat::Bytes)), RandomBits::B32);
                 push(Task::Inference, RandomBits::B32);
+            }
+            for placement in [
+                Placement::APART,
+                TENSORS_SHARE,
+                MASK_SHARES,
+                ALL_SHARE,
+                Placement::IN_PLACE,
+                MASK_SHARES_IN_PLACE,
+            ] {
+                for format in MaskFormat::ALL {
+                    subjects.push(Self {
+                        task: Task::Backward(Some(format)),
+                        dtype,
+                        random_bits: RandomBits::B32,
+                        placement,
+                    });
+                }
             }
         }
         subjects
@@ -253,9 +288,12 @@ impl Subject {
             Task::Inference => "inference",
         };
         let placement = match self.placement {
-            Placement::Apart => "",
-            Placement::OneBuffer => ", one buffer",
-            Placement::InPlace => ", in place",
+            Placement::APART => "",
+            Placement::IN_PLACE => ", in place",
+            MASK_SHARES_IN_PLACE => ", in place, mask in the same buffer",
+            TENSORS_SHARE => ", tensors in one buffer",
+            MASK_SHARES => ", output and mask in one buffer",
+            _ => ", all in one buffer",
         };
         let dtype = match self.task {
             Task::Mask(_) => "",
@@ -347,6 +385,10 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
     let (expected_output, expected_mask) = expected(subject, &dropout, elements, &input)?;
     let stores = matches!(subject.task, Task::Forward(Some(_)) | Task::Mask(_));
     let mut output = guarded(expected_output.len());
+    let in_place = subject.placement.in_place;
+    if in_place {
+        output[..input.len()].copy_from_slice(&input);
+    }
     let mut mask_out = guarded(if stores { expected_mask.len() } else { 0 });
     run_job(
         kernels,
@@ -357,7 +399,7 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
             elements,
             placement: subject.placement,
             prefill: true,
-            input: &input,
+            input: if in_place { &[] } else { &input },
             output: &mut output,
             mask_in: if stores { &[] } else { &expected_mask },
             mask_out: &mut mask_out,
@@ -753,4 +795,49 @@ fn first_wrong<T: Element>(input: &[T], output: &[T], scale: f32) -> Option<(u64
             let (i, (&x, y)) = input.iter().zip(output).enumerate().find(|(_, (x, y))| !same(**x, y))?;
             Some(((chunk * CHUNK + i) as u64, bits(&x.kept(scale)), bits(y)))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Variant;
+    use std::collections::HashSet;
+
+    /// The noop device computes nothing, but it shows which pipelines the table asks for.
+    #[test]
+    fn the_table_reaches_every_variant() {
+        let limits = wgpu::Limits {
+            max_immediate_size: Kernels::IMMEDIATE_BYTES,
+            ..wgpu::Limits::default()
+        };
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
+            required_features: Kernels::optional_features(),
+            required_limits: limits,
+            ..Default::default()
+        });
+        let mut reached = HashSet::new();
+        for (_, kernels) in kernels_of(&device, &queue, Coverage::Every).expect("kernels") {
+            for subject in Subject::all() {
+                for case in &CASES {
+                    pollster::block_on(compare_case(&kernels, &subject, case)).expect("a run");
+                }
+            }
+            reached.extend(kernels.built());
+        }
+        assert_eq!(reached, Variant::all().collect());
+    }
+
+    #[test]
+    fn a_device_that_computes_nothing_is_found_out() {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let comparisons = pollster::block_on(run(&device, &queue, Coverage::Chosen, |_, _| {})).expect("a run");
+        assert!(!comparisons.is_empty());
+        for comparison in comparisons {
+            assert!(comparison.difference.is_some(), "{}", comparison.operation);
+        }
+        for dtype in [DType::F16, DType::Bf16] {
+            let comparisons = pollster::block_on(sweep(&device, &queue, dtype, |_, _| {})).expect("a run");
+            assert!(comparisons.iter().all(|comparison| comparison.difference.is_some()));
+        }
+    }
 }

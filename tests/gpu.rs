@@ -41,6 +41,7 @@ fn main() {
         trial("every 16-bit pattern", every_16_bit_pattern);
         if sweeps_f32(adapter) {
             trial("every f32 pattern", every_f32_pattern);
+            trial("a mask of more than 2^32 elements", beyond_two_to_the_32);
         }
         trial("dropout vectors", |adapter| checks::dropout_vectors(&context(adapter)));
         trial("inference vectors", |adapter| {
@@ -296,6 +297,44 @@ fn longer_than_a_binding(adapter: &wgpu::Adapter) {
         run(kernels, |pass| binding.record(pass, &dropout).unwrap());
         f32::assert_same(&read_as(kernels, &output), &expected, "output");
         u32::assert_same(&read_as(kernels, &mask), &expected_mask, "mask");
+    }
+}
+
+/// One recording of 2^32 + 77 elements, as a bit mask: half a GiB. The CPU path checks both ends and the
+/// surroundings of every 2^30th element, where windows meet, 2^32 among them.
+fn beyond_two_to_the_32(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    let elements = (1u64 << 32) + 77;
+    let dropout = Dropout::new(0.3, 8).unwrap().with_element_offset(6);
+    let mask = buffer(kernels, bit_mask_words(elements) * 4);
+    let store = StoredMask::Bits(mask.as_entire_buffer_binding());
+    let operation = Operation::Mask { store };
+    let descriptor = BindDescriptor {
+        label: None,
+        dtype: DType::F32,
+        elements,
+        operation,
+    };
+    let binding = kernels.bind(&descriptor).unwrap();
+    assert!(binding.dispatches() >= 5);
+    run(kernels, |pass| binding.record(pass, &dropout).unwrap());
+    let words: Vec<u32> = read_as(kernels, &mask);
+    let around = 1u64 << 20;
+    for boundary in (0..=4).map(|n| n << 30).chain([elements]) {
+        let first = boundary.saturating_sub(around);
+        let length = elements.min(boundary + around) - first;
+        let mut expected = vec![0u32; bit_mask_words(length) as usize];
+        let part = dropout.with_element_offset(dropout.element_offset + first / 32 * 32);
+        let length = length + first % 32;
+        expected.resize(bit_mask_words(length) as usize, 0);
+        cpu::bit_mask(&part, length as usize, &mut expected).unwrap();
+        let start = (first / 32) as usize;
+        u32::assert_same(
+            &words[start..start + expected.len()],
+            &expected,
+            &format!("around element {boundary:#x}"),
+        );
     }
 }
 

@@ -8,10 +8,10 @@ use core::convert::Infallible;
 use rand_core::{SeedableRng, TryRng, utils};
 
 /// Multipliers of the round function, from the paper.
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+pub(crate) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 /// Key increments (Weyl constants: golden ratio and sqrt(3) - 1), from the paper.
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-const ROUNDS: usize = 10;
+pub(crate) const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+pub(crate) const ROUNDS: usize = 10;
 
 /// One Philox block: ten rounds over a counter of four words under a key of two.
 ///

@@ -18,11 +18,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod words;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use half::{bf16, f16};
+use words::{WORDS, Words};
 
 use crate::element::bit_mask_words;
 use crate::error::check_length;
-use crate::philox::block;
 use crate::{Dropout, Element, RandomBits, SliceError};
 
 /// Elements decided before they are applied: their decisions stay in the first-level cache.
@@ -215,14 +219,41 @@ impl<T: Element> Job<'_, T> {
         }
     }
 
-    fn run_here(mut self) {
+    fn run_here(self) {
+        #[cfg(target_arch = "x86_64")]
+        let Err(portable) = x86::run_here(self) else {
+            return;
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let portable = self;
+        portable.run_with(words::words);
+    }
+
+    /// Does the job here, with random words from `words_of`. Inlined into each version of the caller, so
+    /// that its loops are vectorised for the instructions that the caller may use.
+    #[inline(always)]
+    fn run_with(mut self, words_of: impl Fn(u64, u64, u64, &mut [u32; WORDS])) {
+        let scale = self.scale;
+        // The common case in one go: drawn, applied, nothing stored.
+        if let (Source::Drawn(dropout), Sink::None) = (self.source, &self.sink) {
+            let first = self.first as u64;
+            match &mut self.data {
+                Data::Apart(x, y) => draw(dropout, first, self.len, &words_of, Apart { x, y, scale }),
+                Data::InPlace(y) => draw(dropout, first, self.len, &words_of, InPlace { y, scale }),
+                Data::None => {}
+            }
+            return;
+        }
         let mut keep = [0u8; TILE];
         let mut at = 0;
         while at < self.len {
             let end = self.len.min(at + TILE);
             let keep = &mut keep[..end - at];
             match self.source {
-                Source::Drawn(dropout) => draw(dropout, (self.first + at) as u64, keep),
+                Source::Drawn(dropout) => {
+                    let first = (self.first + at) as u64;
+                    draw(dropout, first, keep.len(), &words_of, Keep { keep });
+                }
                 Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),
@@ -230,12 +261,12 @@ impl<T: Element> Job<'_, T> {
             match &mut self.data {
                 Data::Apart(x, y) => {
                     for ((y, &x), &keep) in y[at..end].iter_mut().zip(&x[at..end]).zip(&*keep) {
-                        *y = decided(x, keep, self.scale);
+                        *y = decided(x, keep != 0, scale);
                     }
                 }
                 Data::InPlace(y) => {
                     for (y, &keep) in y[at..end].iter_mut().zip(&*keep) {
-                        *y = decided(*y, keep, self.scale);
+                        *y = decided(*y, keep != 0, scale);
                     }
                 }
                 Data::None => {}
@@ -251,10 +282,11 @@ impl<T: Element> Job<'_, T> {
 }
 
 #[inline(always)]
-fn decided<T: Element>(x: T, keep: u8, scale: f32) -> T {
-    if keep == 0 { T::zeroed() } else { x.scaled(scale) }
+fn decided<T: Element>(x: T, keep: bool, scale: f32) -> T {
+    if keep { x.scaled(scale) } else { T::zeroed() }
 }
 
+#[inline(always)]
 fn unpack_bits(bits: &[u32], keep: &mut [u8]) {
     for (lanes, word) in keep.chunks_mut(32).zip(bits) {
         for (i, lane) in lanes.iter_mut().enumerate() {
@@ -263,6 +295,7 @@ fn unpack_bits(bits: &[u32], keep: &mut [u8]) {
     }
 }
 
+#[inline(always)]
 fn pack_bits(keep: &[u8], bits: &mut [u32]) {
     for (lanes, word) in keep.chunks(32).zip(bits) {
         *word = lanes
@@ -272,64 +305,155 @@ fn pack_bits(keep: &[u8], bits: &mut [u32]) {
     }
 }
 
-/// Decides the elements from local index `first` on: 1 = kept.
-fn draw(dropout: &Dropout, first: u64, keep: &mut [u8]) {
-    // The threshold is 2^b where all are kept: then, and only then, its predecessor admits everything.
-    let Some(limit) = dropout.probability.threshold().checked_sub(1) else {
-        keep.fill(0);
-        return;
-    };
-    if dropout.probability.keeps_all() {
-        keep.fill(1);
+/// An element's random bits as they lie in the words of the stream, little-endian.
+trait Lane: bytemuck::Pod + PartialOrd {
+    /// Whether the element is kept: its integer is at most `limit`.
+    fn is_kept(self, limit: u32) -> bool;
+}
+
+impl Lane for u32 {
+    #[inline(always)]
+    fn is_kept(self, limit: u32) -> bool {
+        self <= limit
+    }
+}
+
+impl Lane for u16 {
+    #[inline(always)]
+    fn is_kept(self, limit: u32) -> bool {
+        Self::from_le(self) <= limit as Self
+    }
+}
+
+impl Lane for u8 {
+    #[inline(always)]
+    fn is_kept(self, limit: u32) -> bool {
+        self <= limit as Self
+    }
+}
+
+/// What is done with decisions, piece by piece.
+trait Decide {
+    /// Elements `[at, at + lanes.len())` of the run.
+    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32);
+    /// All of the run, alike.
+    fn decide_all(&mut self, keep: bool);
+}
+
+struct Apart<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+    scale: f32,
+}
+
+impl<T: Element> Decide for Apart<'_, T> {
+    #[inline(always)]
+    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
+        let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
+        for ((y, &x), lane) in y.iter_mut().zip(x).zip(lanes) {
+            *y = decided(x, lane.is_kept(limit), self.scale);
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, keep: bool) {
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = decided(x, keep, self.scale);
+        }
+    }
+}
+
+struct InPlace<'a, T> {
+    y: &'a mut [T],
+    scale: f32,
+}
+
+impl<T: Element> Decide for InPlace<'_, T> {
+    #[inline(always)]
+    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
+        for (y, lane) in self.y[at..at + lanes.len()].iter_mut().zip(lanes) {
+            *y = decided(*y, lane.is_kept(limit), self.scale);
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, keep: bool) {
+        for y in &mut *self.y {
+            *y = decided(*y, keep, self.scale);
+        }
+    }
+}
+
+/// Decisions as bytes, 1 = kept.
+struct Keep<'a> {
+    keep: &'a mut [u8],
+}
+
+impl Decide for Keep<'_> {
+    #[inline(always)]
+    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
+        for (keep, lane) in self.keep[at..at + lanes.len()].iter_mut().zip(lanes) {
+            *keep = u8::from(lane.is_kept(limit));
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, keep: bool) {
+        self.keep.fill(u8::from(keep));
+    }
+}
+
+/// Decides `len` elements from local index `first` on.
+#[inline(always)]
+fn draw(
+    dropout: &Dropout,
+    first: u64,
+    len: usize,
+    words_of: &impl Fn(u64, u64, u64, &mut [u32; WORDS]),
+    mut decide: impl Decide,
+) {
+    let probability = &dropout.probability;
+    if probability.keeps_none() || probability.keeps_all() {
+        decide.decide_all(probability.keeps_all());
         return;
     }
-    let limit = limit as u32;
-    let g = dropout.element_offset + first;
-    match dropout.probability.random_bits() {
-        RandomBits::B32 => draw_lanes(dropout, g, limit, keep, |words| words),
-        RandomBits::B16 => draw_lanes::<8>(dropout, g, limit, keep, |words| {
-            core::array::from_fn(|i| words[i / 2] >> (i % 2 * 16) & 0xffff)
-        }),
-        RandomBits::B8 => draw_lanes::<16>(dropout, g, limit, keep, |words| {
-            core::array::from_fn(|i| words[i / 4] >> (i % 4 * 8) & 0xff)
-        }),
+    // At least 1 and below 2^b here.
+    let limit = (probability.threshold() - 1) as u32;
+    match probability.random_bits() {
+        RandomBits::B32 => draw_lanes::<u32>(dropout, first, len, words_of, &mut decide, limit),
+        RandomBits::B16 => draw_lanes::<u16>(dropout, first, len, words_of, &mut decide, limit),
+        RandomBits::B8 => draw_lanes::<u8>(dropout, first, len, words_of, &mut decide, limit),
     }
 }
 
 #[inline(always)]
-fn draw_lanes<const LANES: usize>(
+fn draw_lanes<L: Lane>(
     dropout: &Dropout,
-    g: u64,
+    first: u64,
+    len: usize,
+    words_of: &impl Fn(u64, u64, u64, &mut [u32; WORDS]),
+    decide: &mut impl Decide,
     limit: u32,
-    keep: &mut [u8],
-    lanes_of: impl Fn([u32; 4]) -> [u32; LANES],
 ) {
-    let decisions =
-        |b: u64| lanes_of(block(dropout.seed, dropout.subsequence, b)).map(|integer| u8::from(integer <= limit));
-    let lanes = LANES as u64;
-    let skipped = (g % lanes) as usize;
-    let mut b = g / lanes;
-
-    // The rest of a block begun before, whole blocks, the start of one.
-    let head = if skipped == 0 {
-        0
-    } else {
-        keep.len().min(LANES - skipped)
-    };
-    let (first, rest) = keep.split_at_mut(head);
-    if head > 0 {
-        first.copy_from_slice(&decisions(b)[skipped..skipped + head]);
+    let lanes_a_block = (16 / size_of::<L>()) as u64;
+    let g = dropout.element_offset + first;
+    let mut block = g / lanes_a_block;
+    // Lanes of the first block that belong to elements before the run.
+    let mut skipped = (g % lanes_a_block) as usize;
+    let Words(words) = &mut Words([0; WORDS]);
+    let mut at = 0;
+    while at < len {
+        words_of(dropout.seed, dropout.subsequence, block, words);
+        if cfg!(target_endian = "big") && size_of::<L>() < 4 {
+            *words = words.map(u32::to_le);
+        }
+        let lanes: &[L] = bytemuck::cast_slice(words);
+        let end = len.min(at + lanes.len() - skipped);
+        decide.decide(at, &lanes[skipped..skipped + end - at], limit);
+        at = end;
+        skipped = 0;
         // May pass the last block of the sequence, but then nothing is left to draw.
-        b = b.wrapping_add(1);
-    }
-    let mut blocks = rest.chunks_exact_mut(LANES);
-    for keep in &mut blocks {
-        keep.copy_from_slice(&decisions(b));
-        b = b.wrapping_add(1);
-    }
-    let last = blocks.into_remainder();
-    if !last.is_empty() {
-        last.copy_from_slice(&decisions(b)[..last.len()]);
+        block = block.wrapping_add((WORDS / 4) as u64);
     }
 }
 

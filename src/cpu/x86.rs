@@ -1,0 +1,181 @@
+//! The CPU path compiled for AVX2 and AVX-512, chosen at run time; the only module with `unsafe`.
+//!
+//! Two things gain: the loops over elements, which the compiler vectorises by itself once it may, and
+//! the Philox words, which it does not do well, so those are written out. A word lives in the lower half
+//! of a 64-bit lane: the 32 x 32 -> 64 multiplier ignores the upper half, so the high product is a shift
+//! and the low product is the product itself. Block numbers are dealt to the lanes in the order in which
+//! one unpack of word pairs lays the words out as the stream has them.
+//!
+//! `unsafe` is the call into a function compiled for more than the build's baseline, after a look at what
+//! the processor has. The tests compare each of them with the portable words, and the vectors with whichever
+//! one is chosen.
+
+#![expect(
+    unsafe_code,
+    reason = "calls into code for instructions that were detected at run time"
+)]
+
+use core::arch::x86_64::{
+    __m256i, _mm256_add_epi64, _mm256_blend_epi32, _mm256_mul_epu32, _mm256_set_epi64x, _mm256_set1_epi64x,
+    _mm256_slli_epi64, _mm256_srli_epi64, _mm256_unpackhi_epi64, _mm256_unpacklo_epi64, _mm256_xor_si256,
+};
+#[cfg(has_avx512)]
+use core::arch::x86_64::{
+    __m512i, _mm512_add_epi64, _mm512_mask_blend_epi32, _mm512_mul_epu32, _mm512_set_epi64, _mm512_set1_epi64,
+    _mm512_slli_epi64, _mm512_srli_epi64, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+};
+
+use super::Job;
+use super::words::WORDS;
+use crate::Element;
+use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
+
+/// Runs the job with the widest instructions that the processor has, or gives it back.
+pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
+    #[cfg(has_avx512)]
+    if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+    {
+        // SAFETY: the processor has each feature that the function is compiled for.
+        unsafe { run_avx512(job) };
+        return Ok(());
+    }
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the feature that the function is compiled for.
+        unsafe { run_avx2(job) };
+        return Ok(());
+    }
+    Err(job)
+}
+
+#[cfg(has_avx512)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn run_avx512<T: Element>(job: Job<'_, T>) {
+    job.run_with(|seed, subsequence, first, out| words_avx512(seed, subsequence, first, out));
+}
+
+#[target_feature(enable = "avx2")]
+fn run_avx2<T: Element>(job: Job<'_, T>) {
+    job.run_with(|seed, subsequence, first, out| words_avx2(seed, subsequence, first, out));
+}
+
+/// The upper and the lower word of a seed or a subsequence as lanes take them.
+const fn halves(value: u64) -> [i64; 2] {
+    [(value & 0xffff_ffff) as i64, (value >> 32) as i64]
+}
+
+/// Registers that go through the rounds side by side, to keep the multipliers busy.
+const SIDE_BY_SIDE: usize = 4;
+
+#[cfg(has_avx512)]
+#[expect(
+    clippy::incompatible_msrv,
+    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
+)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+    const BLOCKS: usize = 8;
+    let order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+    let [m0, m1] = MULTIPLIERS.map(|m| _mm512_set1_epi64(i64::from(m)));
+    let [s0, s1] = halves(subsequence).map(|word| _mm512_set1_epi64(word));
+    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
+        let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+            let start = first.wrapping_add(i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64);
+            let blocks = _mm512_add_epi64(_mm512_set1_epi64(start as i64), order);
+            [blocks, _mm512_srli_epi64::<32>(blocks), s0, s1]
+        });
+        let mut key = [seed as u32, (seed >> 32) as u32];
+        for _ in 0..ROUNDS {
+            let [k0, k1] = key.map(|word| _mm512_set1_epi64(i64::from(word)));
+            for c in &mut c {
+                let a = _mm512_mul_epu32(m0, c[0]);
+                let b = _mm512_mul_epu32(m1, c[2]);
+                // 0x96: the exclusive or of three.
+                c[0] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(b), c[1], k0);
+                c[2] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(a), c[3], k1);
+                c[1] = b;
+                c[3] = a;
+            }
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
+            let low = _mm512_mask_blend_epi32(0xaaaa, c[0], _mm512_slli_epi64::<32>(c[1]));
+            let high = _mm512_mask_blend_epi32(0xaaaa, c[2], _mm512_slli_epi64::<32>(c[3]));
+            let (front, back) = out.split_at_mut(2 * BLOCKS);
+            front.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpacklo_epi64(low, high)));
+            back.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpackhi_epi64(low, high)));
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+    const BLOCKS: usize = 4;
+    let order = _mm256_set_epi64x(3, 1, 2, 0);
+    let [m0, m1] = MULTIPLIERS.map(|m| _mm256_set1_epi64x(i64::from(m)));
+    let [s0, s1] = halves(subsequence).map(|word| _mm256_set1_epi64x(word));
+    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
+        let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+            let start = first.wrapping_add(i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64);
+            let blocks = _mm256_add_epi64(_mm256_set1_epi64x(start as i64), order);
+            [blocks, _mm256_srli_epi64::<32>(blocks), s0, s1]
+        });
+        let mut key = [seed as u32, (seed >> 32) as u32];
+        for _ in 0..ROUNDS {
+            let [k0, k1] = key.map(|word| _mm256_set1_epi64x(i64::from(word)));
+            for c in &mut c {
+                let a = _mm256_mul_epu32(m0, c[0]);
+                let b = _mm256_mul_epu32(m1, c[2]);
+                c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(b), c[1]), k0);
+                c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(a), c[3]), k1);
+                c[1] = b;
+                c[3] = a;
+            }
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
+            let low = _mm256_blend_epi32::<0b1010_1010>(c[0], _mm256_slli_epi64::<32>(c[1]));
+            let high = _mm256_blend_epi32::<0b1010_1010>(c[2], _mm256_slli_epi64::<32>(c[3]));
+            let (front, back) = out.split_at_mut(2 * BLOCKS);
+            front.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpacklo_epi64(low, high)));
+            back.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpackhi_epi64(low, high)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::words::words;
+
+    /// Starts around carries of the low and of both words; nothing in them is symmetric.
+    const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
+
+    fn check(which: &str, words_of: impl Fn(u64, u64, u64, &mut [u32; WORDS])) {
+        for first in STARTS {
+            let (mut expected, mut actual) = ([0; WORDS], [0; WORDS]);
+            words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut expected);
+            words_of(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut actual);
+            assert_eq!(actual, expected, "{which} from {first:#x}");
+        }
+    }
+
+    #[test]
+    fn words_equal_the_portable_ones() {
+        #[cfg(has_avx512)]
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+        {
+            // SAFETY: the processor has each feature that the function is compiled for.
+            check("avx512", |s, q, f, out| unsafe { words_avx512(s, q, f, out) });
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the feature that the function is compiled for.
+            check("avx2", |s, q, f, out| unsafe { words_avx2(s, q, f, out) });
+        }
+    }
+}

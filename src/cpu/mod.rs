@@ -23,16 +23,18 @@ mod words;
 mod x86;
 
 use half::{bf16, f16};
-use words::{WORDS, Words};
+use words::{Instructions, Portable, WORDS, Words};
 
+#[cfg(test)]
+use crate::MaskFormat;
 use crate::element::bit_mask_words;
 use crate::error::check_length;
 use crate::{Dropout, Element, RandomBits, SliceError};
 
 /// Elements decided before they are applied: their decisions stay in the first-level cache.
-const TILE: usize = 1024;
+const TILE: usize = 256;
 /// Elements of one parallel task: a multiple of the tile, and so of every block and mask word.
-const TASK: usize = 64 * TILE;
+const TASK: usize = 256 * TILE;
 
 /// K(x), contract section 5, without a branch, so that compilers vectorise it.
 #[doc(hidden)]
@@ -226,20 +228,20 @@ impl<T: Element> Job<'_, T> {
         };
         #[cfg(not(target_arch = "x86_64"))]
         let portable = self;
-        portable.run_with(words::words);
+        portable.run_with(Portable);
     }
 
-    /// Does the job here, with random words from `words_of`. Inlined into each version of the caller, so
-    /// that its loops are vectorised for the instructions that the caller may use.
+    /// Does the job here. Inlined into each version of the caller, so that its loops are vectorised for the
+    /// instructions that the caller may use.
     #[inline(always)]
-    fn run_with(mut self, words_of: impl Fn(u64, u64, u64, &mut [u32; WORDS])) {
+    fn run_with(mut self, instructions: impl Instructions) {
         let scale = self.scale;
         // The common case in one go: drawn, applied, nothing stored.
         if let (Source::Drawn(dropout), Sink::None) = (self.source, &self.sink) {
             let first = self.first as u64;
             match &mut self.data {
-                Data::Apart(x, y) => draw(dropout, first, self.len, &words_of, Apart { x, y, scale }),
-                Data::InPlace(y) => draw(dropout, first, self.len, &words_of, InPlace { y, scale }),
+                Data::Apart(x, y) => draw(dropout, first, self.len, instructions, Apart { x, y, scale }),
+                Data::InPlace(y) => draw(dropout, first, self.len, instructions, InPlace { y, scale }),
                 Data::None => {}
             }
             return;
@@ -249,10 +251,18 @@ impl<T: Element> Job<'_, T> {
         while at < self.len {
             let end = self.len.min(at + TILE);
             let keep = &mut keep[..end - at];
+            match &self.data {
+                Data::Apart(x, y) => {
+                    instructions.fetch_to_read(x, end, TILE);
+                    instructions.fetch_to_write(y, end, TILE);
+                }
+                Data::InPlace(y) => instructions.fetch_to_write(y, end, TILE),
+                Data::None => {}
+            }
             match self.source {
                 Source::Drawn(dropout) => {
                     let first = (self.first + at) as u64;
-                    draw(dropout, first, keep.len(), &words_of, Keep { keep });
+                    draw(dropout, first, keep.len(), instructions, Keep { keep });
                 }
                 Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
@@ -334,6 +344,8 @@ impl Lane for u8 {
 
 /// What is done with decisions, piece by piece.
 trait Decide {
+    /// Starts to fetch elements `[at, at + len)` of the run, as far as they exist.
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
     /// Elements `[at, at + lanes.len())` of the run.
     fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32);
     /// All of the run, alike.
@@ -347,6 +359,12 @@ struct Apart<'a, T> {
 }
 
 impl<T: Element> Decide for Apart<'_, T> {
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch_to_read(self.x, at, len);
+        instructions.fetch_to_write(self.y, at, len);
+    }
+
     #[inline(always)]
     fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
         let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
@@ -370,6 +388,11 @@ struct InPlace<'a, T> {
 
 impl<T: Element> Decide for InPlace<'_, T> {
     #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch_to_write(self.y, at, len);
+    }
+
+    #[inline(always)]
     fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
         for (y, lane) in self.y[at..at + lanes.len()].iter_mut().zip(lanes) {
             *y = decided(*y, lane.is_kept(limit), self.scale);
@@ -390,6 +413,10 @@ struct Keep<'a> {
 }
 
 impl Decide for Keep<'_> {
+    /// The decisions lie in the first-level cache; the job fetches the tensor.
+    #[inline(always)]
+    fn fetch(&self, _instructions: impl Instructions, _at: usize, _len: usize) {}
+
     #[inline(always)]
     fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
         for (keep, lane) in self.keep[at..at + lanes.len()].iter_mut().zip(lanes) {
@@ -405,13 +432,7 @@ impl Decide for Keep<'_> {
 
 /// Decides `len` elements from local index `first` on.
 #[inline(always)]
-fn draw(
-    dropout: &Dropout,
-    first: u64,
-    len: usize,
-    words_of: &impl Fn(u64, u64, u64, &mut [u32; WORDS]),
-    mut decide: impl Decide,
-) {
+fn draw(dropout: &Dropout, first: u64, len: usize, instructions: impl Instructions, mut decide: impl Decide) {
     let probability = &dropout.probability;
     if probability.keeps_none() || probability.keeps_all() {
         decide.decide_all(probability.keeps_all());
@@ -420,9 +441,9 @@ fn draw(
     // At least 1 and below 2^b here.
     let limit = (probability.threshold() - 1) as u32;
     match probability.random_bits() {
-        RandomBits::B32 => draw_lanes::<u32>(dropout, first, len, words_of, &mut decide, limit),
-        RandomBits::B16 => draw_lanes::<u16>(dropout, first, len, words_of, &mut decide, limit),
-        RandomBits::B8 => draw_lanes::<u8>(dropout, first, len, words_of, &mut decide, limit),
+        RandomBits::B32 => draw_lanes::<u32>(dropout, first, len, instructions, &mut decide, limit),
+        RandomBits::B16 => draw_lanes::<u16>(dropout, first, len, instructions, &mut decide, limit),
+        RandomBits::B8 => draw_lanes::<u8>(dropout, first, len, instructions, &mut decide, limit),
     }
 }
 
@@ -431,7 +452,7 @@ fn draw_lanes<L: Lane>(
     dropout: &Dropout,
     first: u64,
     len: usize,
-    words_of: &impl Fn(u64, u64, u64, &mut [u32; WORDS]),
+    instructions: impl Instructions,
     decide: &mut impl Decide,
     limit: u32,
 ) {
@@ -443,7 +464,12 @@ fn draw_lanes<L: Lane>(
     let Words(words) = &mut Words([0; WORDS]);
     let mut at = 0;
     while at < len {
-        words_of(dropout.seed, dropout.subsequence, block, words);
+        decide.fetch(
+            instructions,
+            at + WORDS * 4 / size_of::<L>(),
+            WORDS * 4 / size_of::<L>(),
+        );
+        instructions.words(dropout.seed, dropout.subsequence, block, words);
         if cfg!(target_endian = "big") && size_of::<L>() < 4 {
             *words = words.map(u32::to_le);
         }

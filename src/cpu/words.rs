@@ -1,4 +1,4 @@
-//! Random words in bulk, portable: the shape that every instruction set's version has.
+//! What each instruction set does in its own way: random words in bulk, and fetching ahead.
 
 use crate::philox::block;
 
@@ -9,10 +9,33 @@ pub(super) const WORDS: usize = 128;
 #[repr(align(64))]
 pub(super) struct Words(pub(super) [u32; WORDS]);
 
-/// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
-#[inline(always)]
-pub(super) fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
-    for (out, i) in out.chunks_exact_mut(4).zip(0..) {
-        out.copy_from_slice(&block(seed, subsequence, first.wrapping_add(i)));
+/// An instruction set that the processor has.
+pub(super) trait Instructions: Copy {
+    /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
+    fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
+
+    /// Starts to fetch what will be read from `at` on, `len` elements, as far as they exist.
+    fn fetch_to_read<T>(self, elements: &[T], at: usize, len: usize);
+
+    /// Starts to fetch what will be written from `at` on, `len` elements, as far as they exist.
+    fn fetch_to_write<T>(self, elements: &[T], at: usize, len: usize);
+}
+
+/// Plain Rust, for every processor.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+impl Instructions for Portable {
+    #[inline(always)]
+    fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+        for (out, i) in out.chunks_exact_mut(4).zip(0..) {
+            out.copy_from_slice(&block(seed, subsequence, first.wrapping_add(i)));
+        }
     }
+
+    #[inline(always)]
+    fn fetch_to_read<T>(self, _elements: &[T], _at: usize, _len: usize) {}
+
+    #[inline(always)]
+    fn fetch_to_write<T>(self, _elements: &[T], _at: usize, _len: usize) {}
 }

@@ -1,13 +1,13 @@
 //! The CPU path compiled for AVX2 and AVX-512, chosen at run time; the only module with `unsafe`.
 //!
-//! Two things gain: the loops over elements, which the compiler vectorises by itself once it may, and
-//! the Philox words, which it does not do well, so those are written out. A word lives in the lower half
+//! Three things gain: the loops over elements, which the compiler vectorises by itself once it may; the
+//! Philox words, which it does not do well, so those are written out; fetching ahead. A word lives in the lower half
 //! of a 64-bit lane: the 32 x 32 -> 64 multiplier ignores the upper half, so the high product is a shift
 //! and the low product is the product itself. Block numbers are dealt to the lanes in the order in which
 //! one unpack of word pairs lays the words out as the stream has them.
 //!
 //! `unsafe` is the call into a function compiled for more than the build's baseline, after a look at what
-//! the processor has. The tests compare each of them with the portable words, and the vectors with whichever
+//! the processor has, and the prefetch hint. What each gains is in BENCHMARKS.md. The tests compare each of them with the portable words, and the vectors with whichever
 //! one is chosen.
 
 #![expect(
@@ -16,8 +16,9 @@
 )]
 
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi64, _mm256_blend_epi32, _mm256_mul_epu32, _mm256_set_epi64x, _mm256_set1_epi64x,
-    _mm256_slli_epi64, _mm256_srli_epi64, _mm256_unpackhi_epi64, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    __m256i, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi64, _mm256_blend_epi32, _mm256_mul_epu32,
+    _mm256_set_epi64x, _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 #[cfg(has_avx512)]
 use core::arch::x86_64::{
@@ -26,25 +27,21 @@ use core::arch::x86_64::{
 };
 
 use super::Job;
-use super::words::WORDS;
+use super::words::{Instructions, WORDS};
 use crate::Element;
 use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
 
 /// Runs the job with the widest instructions that the processor has, or gives it back.
 pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
     #[cfg(has_avx512)]
-    if is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-    {
+    if let Some(avx512) = Avx512::detect() {
         // SAFETY: the processor has each feature that the function is compiled for.
-        unsafe { run_avx512(job) };
+        unsafe { run_avx512(job, avx512) };
         return Ok(());
     }
-    if is_x86_feature_detected!("avx2") {
+    if let Some(avx2) = Avx2::detect() {
         // SAFETY: the processor has the feature that the function is compiled for.
-        unsafe { run_avx2(job) };
+        unsafe { run_avx2(job, avx2) };
         return Ok(());
     }
     Err(job)
@@ -52,13 +49,92 @@ pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
 
 #[cfg(has_avx512)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn run_avx512<T: Element>(job: Job<'_, T>) {
-    job.run_with(|seed, subsequence, first, out| words_avx512(seed, subsequence, first, out));
+fn run_avx512<T: Element>(job: Job<'_, T>, instructions: Avx512) {
+    job.run_with(instructions);
 }
 
 #[target_feature(enable = "avx2")]
-fn run_avx2<T: Element>(job: Job<'_, T>) {
-    job.run_with(|seed, subsequence, first, out| words_avx2(seed, subsequence, first, out));
+fn run_avx2<T: Element>(job: Job<'_, T>, instructions: Avx2) {
+    job.run_with(instructions);
+}
+
+/// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
+#[cfg(has_avx512)]
+#[derive(Clone, Copy)]
+struct Avx512(());
+
+#[cfg(has_avx512)]
+impl Avx512 {
+    fn detect() -> Option<Self> {
+        let has_all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        has_all.then_some(Self(()))
+    }
+}
+
+/// Proof that the processor has AVX2: there is no other way to one than `detect`.
+#[derive(Clone, Copy)]
+struct Avx2(());
+
+impl Avx2 {
+    fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+}
+
+#[cfg(has_avx512)]
+impl Instructions for Avx512 {
+    #[inline(always)]
+    fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+        // SAFETY: self proves that the processor has each feature.
+        unsafe { words_avx512(seed, subsequence, first, out) }
+    }
+
+    #[inline(always)]
+    fn fetch_to_read<T>(self, elements: &[T], at: usize, len: usize) {
+        fetch::<_MM_HINT_T0, T>(elements, at, len);
+    }
+
+    #[inline(always)]
+    fn fetch_to_write<T>(self, elements: &[T], at: usize, len: usize) {
+        fetch::<_MM_HINT_ET0, T>(elements, at, len);
+    }
+}
+
+impl Instructions for Avx2 {
+    #[inline(always)]
+    fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+        // SAFETY: self proves that the processor has the feature.
+        unsafe { words_avx2(seed, subsequence, first, out) }
+    }
+
+    #[inline(always)]
+    fn fetch_to_read<T>(self, elements: &[T], at: usize, len: usize) {
+        fetch::<_MM_HINT_T0, T>(elements, at, len);
+    }
+
+    #[inline(always)]
+    fn fetch_to_write<T>(self, elements: &[T], at: usize, len: usize) {
+        fetch::<_MM_HINT_ET0, T>(elements, at, len);
+    }
+}
+
+/// Prefetches the cache lines of `elements[at..at + len]`, as far as they exist. Memory and arithmetic
+/// then overlap: the words of one piece are computed while the elements of the next are on their way,
+/// which the processor's own prefetchers don't manage between short loops.
+#[inline(always)]
+fn fetch<const HINT: i32, T>(elements: &[T], at: usize, len: usize) {
+    const LINE: usize = 64;
+    let Some(ahead) = elements.get(at..elements.len().min(at.saturating_add(len))) else {
+        return;
+    };
+    let start = ahead.as_ptr().cast::<i8>();
+    for offset in (0..size_of_val(ahead)).step_by(LINE) {
+        // SAFETY: a hint that never faults; the address is inside the slice all the same.
+        unsafe { _mm_prefetch::<HINT>(start.add(offset)) };
+    }
 }
 
 /// The upper and the lower word of a seed or a subsequence as lanes take them.
@@ -148,34 +224,74 @@ fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::words::words;
+    use crate::cpu::words::Portable;
 
     /// Starts around carries of the low and of both words; nothing in them is symmetric.
     const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
 
-    fn check(which: &str, words_of: impl Fn(u64, u64, u64, &mut [u32; WORDS])) {
+    fn check(instructions: impl Instructions) {
         for first in STARTS {
             let (mut expected, mut actual) = ([0; WORDS], [0; WORDS]);
-            words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut expected);
-            words_of(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut actual);
-            assert_eq!(actual, expected, "{which} from {first:#x}");
+            Portable.words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut expected);
+            instructions.words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut actual);
+            assert_eq!(actual, expected, "from {first:#x}");
         }
     }
 
     #[test]
     fn words_equal_the_portable_ones() {
         #[cfg(has_avx512)]
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            // SAFETY: the processor has each feature that the function is compiled for.
-            check("avx512", |s, q, f, out| unsafe { words_avx512(s, q, f, out) });
+        if let Some(avx512) = Avx512::detect() {
+            check(avx512);
         }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has the feature that the function is compiled for.
-            check("avx2", |s, q, f, out| unsafe { words_avx2(s, q, f, out) });
+        if let Some(avx2) = Avx2::detect() {
+            check(avx2);
+        }
+    }
+
+    /// Every instruction set that the processor has, not only the one that is chosen, through whole jobs.
+    #[test]
+    fn jobs_equal_the_portable_ones() {
+        use crate::cpu::{Data, MaskFormat, Sink, training};
+        let x: Vec<f32> = (0..5000).map(|i| i as f32 - 2500.0).collect();
+        for random_bits in crate::RandomBits::ALL {
+            for store in [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)] {
+                let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
+                let dropout = crate::Dropout::new(0.3, 5)
+                    .expect("a probability")
+                    .with_probability(probability);
+                let dropout = dropout.with_element_offset((1 << 34) - 999);
+                let run = |which: &str| {
+                    let (mut y, mut bits, mut bytes) = (vec![0.0f32; 5000], vec![0u32; 157], vec![0u8; 5000]);
+                    let sink = match store {
+                        None => Sink::None,
+                        Some(MaskFormat::Bits) => Sink::Bits(&mut bits),
+                        Some(MaskFormat::Bytes) => Sink::Bytes(&mut bytes),
+                    };
+                    let job = Job {
+                        sink,
+                        ..training(&dropout, 5000, Data::Apart(&x, &mut y))
+                    };
+                    match which {
+                        "portable" => job.run_with(Portable),
+                        #[cfg(has_avx512)]
+                        "avx512" => match Avx512::detect() {
+                            // SAFETY: detected.
+                            Some(avx512) => unsafe { run_avx512(job, avx512) },
+                            None => job.run_with(Portable),
+                        },
+                        _ => match Avx2::detect() {
+                            // SAFETY: detected.
+                            Some(avx2) => unsafe { run_avx2(job, avx2) },
+                            None => job.run_with(Portable),
+                        },
+                    }
+                    (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)
+                };
+                let expected = run("portable");
+                assert_eq!(run("avx2"), expected, "avx2, {random_bits:?}, {store:?}");
+                assert_eq!(run("avx512"), expected, "avx512, {random_bits:?}, {store:?}");
+            }
         }
     }
 }

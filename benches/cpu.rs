@@ -1,0 +1,105 @@
+//! The CPU path beside a scale-only pass, y = x * s, over the same buffers: what memory allows.
+//!
+//! `cargo bench --bench cpu`; other sizes by `WGPU_DROPOUT_LOG2=20,24`. Throughput counts the bytes read and
+//! written. Each operation is checked against the reference on the first elements before it is timed.
+
+#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(clippy::unwrap_used, reason = "a benchmark fails loudly")]
+
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use rayon::prelude::*;
+use wgpu_dropout::half::{bf16, f16};
+use wgpu_dropout::{Dropout, Element, Probability, RandomBits, bit_mask_words, cpu, reference};
+
+const SEED: u64 = 42;
+
+fn dropout(p: f64, random_bits: RandomBits) -> Dropout {
+    let probability = Probability::new(p, random_bits).unwrap();
+    Dropout::new(p, SEED).unwrap().with_probability(probability)
+}
+
+/// The roof: one pass over the same bytes on all cores, with the same cut into tasks.
+fn scale_only<T: Copy + Send + Sync>(x: &[T], y: &mut [T], scale: impl Fn(T) -> T + Sync) {
+    const TASK: usize = 1 << 16;
+    x.par_chunks(TASK).zip(y.par_chunks_mut(TASK)).for_each(|(x, y)| {
+        for (x, y) in x.iter().zip(y) {
+            *y = scale(*x);
+        }
+    });
+}
+
+fn check<T: Element>(dropout: &Dropout, x: &[T], y: &[T]) {
+    let length = x.len().min(100_000);
+    let mut expected = vec![T::zeroed(); length];
+    reference::forward(dropout, &x[..length], &mut expected).unwrap();
+    let same = bytemuck::cast_slice::<T, u8>(&expected) == bytemuck::cast_slice::<T, u8>(&y[..length]);
+    assert!(same, "a wrong result can't post a time");
+}
+
+fn operations<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: &mut [T]) {
+    let mut mask = vec![0u32; bit_mask_words(x.len() as u64) as usize];
+    for random_bits in RandomBits::ALL {
+        let dropout = dropout(0.1, random_bits);
+        cpu::forward(&dropout, x, y).unwrap();
+        check(&dropout, x, y);
+        let name = format!("forward, {} bits", random_bits.bits());
+        group.bench_function(name, |b| b.iter(|| cpu::forward(&dropout, x, y).unwrap()));
+    }
+    let dropout = dropout(0.1, RandomBits::B32);
+    group.bench_function("forward storing bits", |b| {
+        b.iter(|| cpu::forward_with_bit_mask(&dropout, x, y, &mut mask).unwrap());
+    });
+    group.bench_function("backward from bits", |b| {
+        b.iter(|| cpu::backward_from_bit_mask(&dropout, x, &mask, y).unwrap());
+    });
+    check(&dropout, x, y);
+    group.bench_function("backward in place", |b| {
+        b.iter(|| cpu::backward_in_place(&dropout, y).unwrap());
+    });
+}
+
+fn cpu_path(criterion: &mut Criterion) {
+    let sizes = std::env::var("WGPU_DROPOUT_LOG2").unwrap_or_else(|_| "24,26".to_owned());
+    for log2 in sizes.split(',').map(|log2| log2.parse::<u32>().unwrap()) {
+        let elements = 1usize << log2;
+        let group_of = |criterion: &mut Criterion,
+                        name: &str,
+                        bytes: usize,
+                        run: &mut dyn FnMut(&mut BenchmarkGroup<'_, WallTime>)| {
+            let mut group = criterion.benchmark_group(format!("{name} 2^{log2}"));
+            group
+                .throughput(Throughput::Bytes((2 * bytes * elements) as u64))
+                .sample_size(20)
+                .warm_up_time(Duration::from_millis(300))
+                .measurement_time(Duration::from_secs(1));
+            run(&mut group);
+            group.finish();
+        };
+        let x: Vec<f32> = (0..elements).map(|i| (i % 1000) as f32 + 0.5).collect();
+        let mut y = vec![0.0f32; elements];
+        group_of(criterion, "f32", 4, &mut |group| {
+            group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, |x| x * 1.1)));
+            operations(group, &x, &mut y);
+        });
+        let x: Vec<bf16> = x.iter().map(|&x| bf16::from_f32(x)).collect();
+        let mut y = vec![bf16::ZERO; elements];
+        group_of(criterion, "bf16", 2, &mut |group| {
+            let pass = |x: bf16| bf16::from_bits(x.to_bits().wrapping_mul(3));
+            group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, pass)));
+            operations(group, &x, &mut y);
+        });
+        let x: Vec<f16> = x.iter().map(|x| f16::from_f32(x.to_f32())).collect();
+        let mut y = vec![f16::ZERO; elements];
+        group_of(criterion, "f16", 2, &mut |group| {
+            let pass = |x: f16| f16::from_bits(x.to_bits().wrapping_mul(3));
+            group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, pass)));
+            operations(group, &x, &mut y);
+        });
+    }
+}
+
+criterion_group!(benches, cpu_path);
+criterion_main!(benches);

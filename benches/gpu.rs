@@ -1,0 +1,191 @@
+//! The kernels beside a plain copy kernel over the same buffers, on every adapter: what memory allows.
+//!
+//! `cargo bench --bench gpu`; other sizes by `WGPU_DROPOUT_LOG2=20,24`. Wall time from submit to done, of one
+//! dispatch recorded anew each time. Throughput counts the bytes read and written. Each result is checked
+//! against the CPU path before it is timed.
+
+#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(clippy::unwrap_used, reason = "a benchmark fails loudly")]
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use wgpu_dropout::gpu::blocking::{self, Context};
+use wgpu_dropout::gpu::{BindDescriptor, KernelOptions, Kernels, Multiply, Operation};
+use wgpu_dropout::half::{bf16, f16};
+use wgpu_dropout::{DType, Dropout, Element, Probability, RandomBits, cpu};
+
+/// Four contiguous vec4 an invocation, as the kernels have.
+const COPY: &str = "
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;
+override workgroup_size: u32 = 64u;
+override vectors: u32 = 4u;
+@compute @workgroup_size(workgroup_size)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+    let i = ((workgroup.y * workgroups.x + workgroup.x) * workgroup_size + local) * vectors;
+    if vectors == 4u {
+        let a = x[i]; let b = x[i + 1u]; let c = x[i + 2u]; let d = x[i + 3u];
+        y[i] = a; y[i + 1u] = b; y[i + 2u] = c; y[i + 3u] = d;
+    } else {
+        y[i] = x[i];
+    }
+}";
+
+fn copy_pipeline(device: &wgpu::Device, workgroup_size: u32, vectors: u32) -> wgpu::ComputePipeline {
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some("copy"),
+        source: wgpu::ShaderSource::Wgsl(COPY.into()),
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("copy"),
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &[("workgroup_size", workgroup_size.into()), ("vectors", vectors.into())],
+            ..Default::default()
+        },
+        cache: None,
+    })
+}
+
+/// Records, submits and waits, so many times.
+fn timed(kernels: &Kernels, times: u64, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Duration {
+    let (device, queue) = (kernels.device(), kernels.queue());
+    let start = Instant::now();
+    for _ in 0..times {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+        queue.submit([encoder.finish()]);
+        device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    }
+    start.elapsed()
+}
+
+fn read(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<u8> {
+    let staging = kernels.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: buffer.size(),
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let mut encoder = kernels
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+    kernels.queue().submit([encoder.finish()]);
+    staging.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
+    kernels.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    staging.get_mapped_range(..).unwrap().to_vec()
+}
+
+fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, log2: u32, x: &[T]) {
+    let info = adapter.get_info();
+    let name = format!("{} ({}) {} 2^{log2}", info.name, info.backend, T::DTYPE);
+    let mut group = criterion.benchmark_group(name);
+    group
+        .throughput(Throughput::Bytes(2 * size_of_val(x) as u64))
+        .sample_size(15)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    let has_int64 = adapter.features().contains(wgpu::Features::SHADER_INT64);
+    let multiplies = [Some(Multiply::Emulated), has_int64.then_some(Multiply::Int64)];
+    for multiply in multiplies.into_iter().flatten() {
+        let options = KernelOptions {
+            multiply: Some(multiply),
+            ..KernelOptions::default()
+        };
+        let context = Context::with_adapter(adapter, &options).unwrap();
+        let kernels = context.kernels();
+        let buffer = |usage| {
+            kernels.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: size_of_val(x) as u64,
+                usage: wgpu::BufferUsages::STORAGE | usage,
+                mapped_at_creation: false,
+            })
+        };
+        let (input, output) = (
+            buffer(wgpu::BufferUsages::COPY_DST),
+            buffer(wgpu::BufferUsages::COPY_SRC),
+        );
+        kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(x));
+        if multiply == Multiply::Emulated {
+            // The best of several shapes is the roof.
+            for (workgroup_size, vectors) in [(64, 1), (64, 4), (256, 1), (256, 4)] {
+                let pipeline = copy_pipeline(kernels.device(), workgroup_size, vectors);
+                let bindings = kernels.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &pipeline.get_bind_group_layout(0),
+                    entries: &[
+                        wgpu::BindGroupEntry {
+                            binding: 0,
+                            resource: input.as_entire_binding(),
+                        },
+                        wgpu::BindGroupEntry {
+                            binding: 1,
+                            resource: output.as_entire_binding(),
+                        },
+                    ],
+                });
+                let workgroups = (size_of_val(x) as u64 / 16 / u64::from(workgroup_size * vectors)) as u32;
+                let rows = workgroups.div_ceil(32_768).next_power_of_two();
+                let record = |pass: &mut wgpu::ComputePass<'_>| {
+                    pass.set_pipeline(&pipeline);
+                    pass.set_bind_group(0, &bindings, &[]);
+                    pass.dispatch_workgroups(workgroups / rows, rows, 1);
+                };
+                group.bench_function(format!("copy, workgroups of {workgroup_size}, {vectors} vec4"), |b| {
+                    b.iter_custom(|times| timed(kernels, times, record));
+                });
+                assert_eq!(read(kernels, &output), bytemuck::cast_slice::<T, u8>(x), "copy");
+            }
+        }
+        let binding = kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: T::DTYPE,
+                elements: x.len() as u64,
+                operation: Operation::Forward {
+                    x: input.as_entire_buffer_binding(),
+                    y: output.as_entire_buffer_binding(),
+                    store: None,
+                },
+            })
+            .unwrap();
+        for random_bits in RandomBits::ALL {
+            let probability = Probability::new(0.1, random_bits).unwrap();
+            let dropout = Dropout::new(0.1, 42).unwrap().with_probability(probability);
+            let mut expected = vec![T::zeroed(); x.len()];
+            cpu::forward(&dropout, x, &mut expected).unwrap();
+            timed(kernels, 1, |pass| binding.record(pass, &dropout).unwrap());
+            let same = read(kernels, &output) == bytemuck::cast_slice::<T, u8>(&expected);
+            assert!(same, "a wrong result can't post a time");
+            group.bench_function(format!("forward, {} bits, {multiply:?}", random_bits.bits()), |b| {
+                b.iter_custom(|times| timed(kernels, times, |pass| binding.record(pass, &dropout).unwrap()));
+            });
+        }
+    }
+    group.finish();
+}
+
+fn gpu_path(criterion: &mut Criterion) {
+    let sizes = std::env::var("WGPU_DROPOUT_LOG2").unwrap_or_else(|_| "24".to_owned());
+    for adapter in &blocking::adapters().unwrap() {
+        for log2 in sizes.split(',').map(|log2| log2.parse::<u32>().unwrap()) {
+            let ordinary = |i: u32| (i % 1000) as f32 + 0.5;
+            let x: Vec<f32> = (0..1 << log2).map(ordinary).collect();
+            kernels_of(criterion, adapter, log2, &x);
+            let x: Vec<_> = x.iter().map(|&x| bf16::from_f32(x)).collect();
+            kernels_of(criterion, adapter, log2, &x);
+            let x: Vec<_> = x.iter().map(|x| f16::from_f32(x.to_f32())).collect();
+            kernels_of(criterion, adapter, log2, &x);
+        }
+    }
+    assert_eq!(DType::ALL.len(), 3, "a new element type wants its benches");
+}
+
+criterion_group!(benches, gpu_path);
+criterion_main!(benches);

@@ -137,10 +137,11 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
                     pass.set_bind_group(0, &bindings, &[]);
                     pass.dispatch_workgroups(workgroups / rows, rows, 1);
                 };
+                timed(kernels, 1, record);
+                assert!(read(kernels, &output) == bytemuck::cast_slice::<T, u8>(x), "copy");
                 group.bench_function(format!("copy, workgroups of {workgroup_size}, {vectors} vec4"), |b| {
                     b.iter_custom(|times| timed(kernels, times, record));
                 });
-                assert_eq!(read(kernels, &output), bytemuck::cast_slice::<T, u8>(x), "copy");
             }
         }
         let binding = kernels

@@ -54,6 +54,12 @@ pub fn run() -> Result<ExitCode, Failure> {
         "contract",
     ]);
     step("tests without wgpu", &mut without)?;
+    let mut benches = cargo();
+    // Each once, on small tensors: that they run and check their results.
+    benches
+        .args(["test", "--package", "wgpu-dropout", "--benches"])
+        .env("WGPU_DROPOUT_LOG2", "16");
+    step("benches as tests", benches.envs(&environment))?;
     for example in EXAMPLES {
         let mut run = cargo();
         step(

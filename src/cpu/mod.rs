@@ -23,7 +23,7 @@ mod words;
 mod x86;
 
 use half::{bf16, f16};
-use words::{Instructions, Portable, WORDS, Words};
+use words::{Instructions, Portable, READ, WORDS, WRITE, Words};
 
 #[cfg(test)]
 use crate::MaskFormat;
@@ -253,10 +253,10 @@ impl<T: Element> Job<'_, T> {
             let keep = &mut keep[..end - at];
             match &self.data {
                 Data::Apart(x, y) => {
-                    instructions.fetch_to_read(x, end, TILE);
-                    instructions.fetch_to_write(y, end, TILE);
+                    instructions.fetch::<READ, _>(x, end, TILE);
+                    instructions.fetch::<WRITE, _>(y, end, TILE);
                 }
-                Data::InPlace(y) => instructions.fetch_to_write(y, end, TILE),
+                Data::InPlace(y) => instructions.fetch::<WRITE, _>(y, end, TILE),
                 Data::None => {}
             }
             match self.source {
@@ -361,8 +361,8 @@ struct Apart<'a, T> {
 impl<T: Element> Decide for Apart<'_, T> {
     #[inline(always)]
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
-        instructions.fetch_to_read(self.x, at, len);
-        instructions.fetch_to_write(self.y, at, len);
+        instructions.fetch::<READ, _>(self.x, at, len);
+        instructions.fetch::<WRITE, _>(self.y, at, len);
     }
 
     #[inline(always)]
@@ -389,7 +389,7 @@ struct InPlace<'a, T> {
 impl<T: Element> Decide for InPlace<'_, T> {
     #[inline(always)]
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
-        instructions.fetch_to_write(self.y, at, len);
+        instructions.fetch::<WRITE, _>(self.y, at, len);
     }
 
     #[inline(always)]

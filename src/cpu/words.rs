@@ -9,16 +9,18 @@ pub(super) const WORDS: usize = 128;
 #[repr(align(64))]
 pub(super) struct Words(pub(super) [u32; WORDS]);
 
+/// For [`Instructions::fetch`].
+pub(super) const READ: bool = false;
+/// For [`Instructions::fetch`].
+pub(super) const WRITE: bool = true;
+
 /// An instruction set that the processor has.
 pub(super) trait Instructions: Copy {
     /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
 
-    /// Starts to fetch what will be read from `at` on, `len` elements, as far as they exist.
-    fn fetch_to_read<T>(self, elements: &[T], at: usize, len: usize);
-
-    /// Starts to fetch what will be written from `at` on, `len` elements, as far as they exist.
-    fn fetch_to_write<T>(self, elements: &[T], at: usize, len: usize);
+    /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
+    fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
 }
 
 /// Plain Rust, for every processor.
@@ -34,8 +36,5 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
-    fn fetch_to_read<T>(self, _elements: &[T], _at: usize, _len: usize) {}
-
-    #[inline(always)]
-    fn fetch_to_write<T>(self, _elements: &[T], _at: usize, _len: usize) {}
+    fn fetch<const WRITE: bool, T>(self, _elements: &[T], _at: usize, _len: usize) {}
 }

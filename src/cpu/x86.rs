@@ -93,13 +93,8 @@ impl Instructions for Avx512 {
     }
 
     #[inline(always)]
-    fn fetch_to_read<T>(self, elements: &[T], at: usize, len: usize) {
-        fetch::<_MM_HINT_T0, T>(elements, at, len);
-    }
-
-    #[inline(always)]
-    fn fetch_to_write<T>(self, elements: &[T], at: usize, len: usize) {
-        fetch::<_MM_HINT_ET0, T>(elements, at, len);
+    fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
+        prefetch::<WRITE, T>(elements, at, len);
     }
 }
 
@@ -111,13 +106,8 @@ impl Instructions for Avx2 {
     }
 
     #[inline(always)]
-    fn fetch_to_read<T>(self, elements: &[T], at: usize, len: usize) {
-        fetch::<_MM_HINT_T0, T>(elements, at, len);
-    }
-
-    #[inline(always)]
-    fn fetch_to_write<T>(self, elements: &[T], at: usize, len: usize) {
-        fetch::<_MM_HINT_ET0, T>(elements, at, len);
+    fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
+        prefetch::<WRITE, T>(elements, at, len);
     }
 }
 
@@ -125,7 +115,7 @@ impl Instructions for Avx2 {
 /// then overlap: the words of one piece are computed while the elements of the next are on their way,
 /// which the processor's own prefetchers don't manage between short loops.
 #[inline(always)]
-fn fetch<const HINT: i32, T>(elements: &[T], at: usize, len: usize) {
+fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
     const LINE: usize = 64;
     let Some(ahead) = elements.get(at..elements.len().min(at.saturating_add(len))) else {
         return;
@@ -133,7 +123,14 @@ fn fetch<const HINT: i32, T>(elements: &[T], at: usize, len: usize) {
     let start = ahead.as_ptr().cast::<i8>();
     for offset in (0..size_of_val(ahead)).step_by(LINE) {
         // SAFETY: a hint that never faults; the address is inside the slice all the same.
-        unsafe { _mm_prefetch::<HINT>(start.add(offset)) };
+        unsafe {
+            let line = start.add(offset);
+            if WRITE {
+                _mm_prefetch::<_MM_HINT_ET0>(line);
+            } else {
+                _mm_prefetch::<_MM_HINT_T0>(line);
+            }
+        }
     }
 }
 

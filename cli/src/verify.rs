@@ -128,7 +128,7 @@ fn print(report: &Report) {
     }
     println!(
         "  {:<44} {:<22} {:>10} {:>7} {:>14}  result",
-        "operations", "kernels", "variants", "cases", "elements"
+        "what", "kernels", "operations", "cases", "elements"
     );
     for (operations, kernels, rows) in groups(&report.comparisons) {
         let different = rows.iter().filter(|row| row.difference.is_some()).count();

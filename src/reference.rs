@@ -2,7 +2,8 @@
 //!
 //! This file defines; everything else in the crate is compared with it. It is written to be read from
 //! top to bottom beside `docs/contract.md` and is never optimised. Section numbers are the contract's.
-//! It shares no code with the CPU path or the shaders, so that a mistake in one can't hide in another.
+//! It shares no code with the shaders, and with the CPU path only the Philox block function, which known
+//! answers and an independent implementation hold: a mistake in one can't hide in another.
 //!
 //! # Examples
 //!

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// bf16 elements, left-aligned: the upper half of an f32. Twin: src/element.rs and src/reference.rs.
+// bf16 elements, left-aligned: the upper half of an f32. Twin: Kept in src/reference.rs.
 // Expects packed.wgsl, multiply_exact, params.
 
 // Nearest even on a finite or infinite f32; a carry out of the largest finite value gives infinity.

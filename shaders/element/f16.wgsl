@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // f16 elements, left-aligned, by integer conversions: no f16 support is asked of the device, and drivers
-// differ in how theirs round, flush and keep NaN payloads. Twin: src/element.rs and src/reference.rs.
+// differ in how theirs round, flush and keep NaN payloads. Twin: Kept in src/reference.rs.
 // Expects packed.wgsl, params.
 
 // Exponent bias of f32 over f16, in f32's place.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// f32 elements: one a word. Twin: src/element.rs and src/reference.rs.
+// f32 elements: one a word. Twin: Kept in src/reference.rs.
 // Expects tile.wgsl, load_words and store_words of the extent file, multiply_exact, params.
 
 const ELEMENTS_PER_WORD: u32 = 1u;

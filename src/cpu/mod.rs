@@ -1,6 +1,7 @@
 //! The same operations on all cores of the CPU, under the same names as in [`reference`](crate::reference).
 //!
-//! Work is cut at multiples of the Philox block, so any number of threads gives the same bits; inside a
+//! Work is cut at multiples of the mask word; a Philox block that a cut goes through is drawn on both
+//! sides of it, so any number of threads gives the same bits; inside a
 //! caller's rayon pool it runs in that pool. Small tensors are done on the calling thread. Nothing is
 //! allocated: outputs are the caller's, to be reused from call to call (a freshly allocated output
 //! costs more in page faults than the dropout itself), and the in-place forms need none.

@@ -15,7 +15,7 @@ fn outside_fast_range(x: Tile) -> bool {
     let largest = max(max(a, b), max(c, d));
     // Zero wraps to the top, out of the way of the least.
     let least = min(min(a - one, b - one), min(c - one, d - one));
-    return any(largest > vec4<u32>(params.fast_max)) || any(least < vec4<u32>(params.fast_min - 1u));
+    return any(largest > vec4<u32>(params.fast_max)) | any(least < vec4<u32>(params.fast_min - 1u));
 }
 
 // The tile again from memory, word by word. A rolled loop without copies of the tile: the way is rare,

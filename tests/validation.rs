@@ -415,8 +415,8 @@ fn recordings_that_are_wrong_record_nothing() {
         .unwrap();
     binding.encode(&mut encoder, &at_end).unwrap();
     for random_bits in RandomBits::ALL {
-        binding.prepare(random_bits).unwrap();
         let dropout = at_end.with_probability(Probability::new(0.5, random_bits).unwrap());
+        binding.prepare(&dropout).unwrap();
         binding.encode(&mut encoder, &dropout).unwrap();
     }
     kernels.queue().submit([encoder.finish()]);

@@ -8,7 +8,7 @@ struct Params {
     first_block: vec2<u32>,  // Philox block of local element 0: low, high
     word_shift: u32,         // where local element 0 starts in that block: whole words ...
     bit_shift: u32,          // ... and bits
-    draw: u32,               // DRAW_NONE, DRAW_ALL or DRAW_PHILOX
+    drop_all: u32,           // all ones where p = 1, so that no random integer is <= keep_limit; else 0
     keep_limit: u32,         // threshold - 1: kept iff the element's integer is <= this
     scale: u32,              // bits of the f32 factor
     fast_min: u32,           // |x| in [fast_min, fast_max] (left-aligned bits): x and x * scale are
@@ -17,7 +17,3 @@ struct Params {
     elements: u32,           // elements of this dispatch
     reserved: u32,
 }
-
-const DRAW_NONE: u32 = 0u;
-const DRAW_ALL: u32 = 1u;
-const DRAW_PHILOX: u32 = 2u;

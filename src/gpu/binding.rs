@@ -1,6 +1,6 @@
 //! Buffers bound to an operation, to be recorded as often as one likes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wgpu::BufferBinding;
 
@@ -8,7 +8,7 @@ use super::kernels::{Inner, Kernels};
 use super::params::{Params, Phase};
 use super::plan::{Dispatch, plan};
 use super::scope::ErrorScopes;
-use super::variant::{Access, Extent, Input, MASK_IN, MASK_OUT, MaskSource, Tensor, Variant, X, Y};
+use super::variant::{Access, Extent, Input, MASK_IN, MASK_OUT, MaskSource, Stream, TILE, Tensor, Variant, X, Y};
 use super::{BindError, RecordError};
 use crate::{DType, Dropout, MaskFormat, RandomBits};
 
@@ -105,8 +105,11 @@ pub struct BindDescriptor<'a> {
 #[derive(Clone)]
 pub struct Binding {
     kernels: Arc<Inner>,
-    /// Of whole tiles; random bits and extent are set when recording.
+    /// Of whole tiles; random bits, stream and extent are set when recording.
     variant: Variant,
+    /// The pipelines used so far, one pair for each choice of random bits and stream: recording looks
+    /// nothing up and locks nothing.
+    pipelines: [OnceLock<Pipelines>; CHOICES],
     phase: Phase,
     elements: u64,
     dispatches: Vec<(Dispatch, wgpu::BindGroup)>,
@@ -120,6 +123,32 @@ impl core::fmt::Debug for Binding {
             .field("dispatches", &self.dispatches.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A pipeline for whole tiles and one for the tail, where there are dispatches of each.
+#[derive(Clone)]
+struct Pipelines {
+    whole: Option<wgpu::ComputePipeline>,
+    tail: Option<wgpu::ComputePipeline>,
+}
+
+/// Random bits times streams.
+const CHOICES: usize = 6;
+
+/// What a recording decides about a variant that draws, and its number among the [`CHOICES`].
+fn choice(dropout: &Dropout) -> (RandomBits, Stream, usize) {
+    let random_bits = dropout.probability.random_bits();
+    let (stream, is_shifted) = if dropout.element_offset.is_multiple_of(TILE) {
+        (Stream::Aligned, 0)
+    } else {
+        (Stream::Shifted, 1)
+    };
+    let number = match random_bits {
+        RandomBits::B32 => 0,
+        RandomBits::B16 => 2,
+        RandomBits::B8 => 4,
+    };
+    (random_bits, stream, number + is_shifted)
 }
 
 /// A range of a buffer that an operation uses.
@@ -306,7 +335,7 @@ impl Kernels {
             parameters: inner.parameters,
             mask: match (parts.phase, parts.mask_in.zip(mask_in.as_ref())) {
                 (Phase::Inference, _) => MaskSource::All,
-                (Phase::Training, None) => MaskSource::Drawn(RandomBits::default()),
+                (Phase::Training, None) => MaskSource::Drawn(RandomBits::default(), Stream::Aligned),
                 (Phase::Training, Some((stored, range))) => {
                     MaskSource::Stored(stored.parts().0, access_beside(range, &written))
                 }
@@ -358,6 +387,7 @@ impl Kernels {
         Ok(Binding {
             kernels: Arc::clone(inner),
             variant,
+            pipelines: Default::default(),
             phase: parts.phase,
             elements,
             dispatches,
@@ -381,8 +411,10 @@ impl Binding {
     /// Records the operation into a pass of the caller's.
     ///
     /// Sets the pipeline, bind group 0, the immediates (or bind group 1) and dispatches; leaves those
-    /// set. Records only: no submit, no wait. The first recording of a variant builds its pipeline; a
-    /// change of p, seed, subsequence or offset builds nothing.
+    /// set. Records only: no submit, no wait, and with immediates no allocation of its own. The first
+    /// recording of a variant builds its pipeline; a change of p, seed or subsequence builds nothing, nor
+    /// does a change of the offset, but that offsets which are multiples of 16 have a (faster) pipeline of
+    /// their own.
     ///
     /// # Stream
     ///
@@ -413,8 +445,8 @@ impl Binding {
                 dispatch.elements,
             );
             let pipeline = match dispatch.extent {
-                Extent::Whole => &pipelines.0,
-                Extent::Tail => &pipelines.1,
+                Extent::Whole => &pipelines.whole,
+                Extent::Tail => &pipelines.tail,
             };
             let Some(pipeline) = pipeline else {
                 continue; // not reached: pipelines() has one for each extent in use
@@ -451,36 +483,44 @@ impl Binding {
         self.record(&mut pass, dropout)
     }
 
-    /// Builds the pipelines that recording with these random bits will take, so that the first
-    /// recording does not wait for the driver.
+    /// Builds the pipelines that recording with `dropout` will take, so that the first recording does not
+    /// wait for the driver.
+    ///
+    /// Any other `dropout` of as many random bits, with an offset that is a multiple of 16 as well (or is
+    /// not, as this one), takes the same.
     ///
     /// # Errors
     ///
     /// [`RecordError::Device`] where a pipeline can't be built.
-    pub fn prepare(&self, random_bits: RandomBits) -> Result<(), RecordError> {
-        self.pipelines_of(random_bits).map(drop)
+    pub fn prepare(&self, dropout: &Dropout) -> Result<(), RecordError> {
+        self.pipelines(dropout).map(drop)
     }
 
-    fn pipelines(&self, dropout: &Dropout) -> Result<Pipelines, RecordError> {
-        self.pipelines_of(dropout.probability.random_bits())
-    }
-
-    /// The pipelines for whole tiles and for the tail, where there is a dispatch of each.
-    fn pipelines_of(&self, random_bits: RandomBits) -> Result<Pipelines, RecordError> {
+    fn pipelines(&self, dropout: &Dropout) -> Result<&Pipelines, RecordError> {
         let mut variant = self.variant;
-        if let MaskSource::Drawn(bits) = &mut variant.mask {
-            *bits = random_bits;
+        let mut number = 0;
+        if let MaskSource::Drawn(random_bits, stream) = &mut variant.mask {
+            (*random_bits, *stream, number) = choice(dropout);
         }
-        let has = |extent| self.dispatches.iter().any(|(dispatch, _)| dispatch.extent == extent);
-        let whole = has(Extent::Whole)
-            .then(|| self.kernels.pipeline(&variant))
-            .transpose()?;
+        let known = &self.pipelines[number];
+        if let Some(pipelines) = known.get() {
+            return Ok(pipelines);
+        }
+        let pipelines = Pipelines {
+            whole: self.pipeline(variant, Extent::Whole)?,
+            tail: self.pipeline(variant, Extent::Tail)?,
+        };
+        // Two threads may have built them; either will do.
+        Ok(known.get_or_init(|| pipelines))
+    }
+
+    fn pipeline(&self, mut variant: Variant, extent: Extent) -> Result<Option<wgpu::ComputePipeline>, RecordError> {
+        if !self.dispatches.iter().any(|(dispatch, _)| dispatch.extent == extent) {
+            return Ok(None);
+        }
         if let Some(tensor) = &mut variant.tensor {
-            tensor.extent = Extent::Tail;
+            tensor.extent = extent;
         }
-        let tail = has(Extent::Tail).then(|| self.kernels.pipeline(&variant)).transpose()?;
-        Ok((whole, tail))
+        Ok(Some(self.kernels.pipeline(&variant)?))
     }
 }
-
-type Pipelines = (Option<wgpu::ComputePipeline>, Option<wgpu::ComputePipeline>);

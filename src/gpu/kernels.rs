@@ -26,6 +26,9 @@ pub struct KernelOptions {
     /// Dispatches that may be recorded and not yet done on the GPU, where parameters go through a
     /// uniform buffer.
     pub parameter_slots: u32,
+    /// Where the driver keeps compiled pipelines from run to run, if the caller wants that: made by
+    /// [`wgpu::Device::create_pipeline_cache`] on the same device, loaded and saved by the caller.
+    pub pipeline_cache: Option<wgpu::PipelineCache>,
 }
 
 impl Default for KernelOptions {
@@ -36,6 +39,7 @@ impl Default for KernelOptions {
             workgroup_size: 64,
             max_binding_bytes: u64::MAX,
             parameter_slots: 1024,
+            pipeline_cache: None,
         }
     }
 }
@@ -97,6 +101,7 @@ pub(crate) struct Inner {
     pub(crate) limits: PlanLimits,
     pub(crate) slots: Option<ParameterSlots>,
     slots_layout: Option<wgpu::BindGroupLayout>,
+    pipeline_cache: Option<wgpu::PipelineCache>,
     pipelines: RwLock<HashMap<Variant, wgpu::ComputePipeline>>,
 }
 
@@ -225,6 +230,7 @@ impl Kernels {
                 },
                 slots,
                 slots_layout,
+                pipeline_cache: options.pipeline_cache.clone(),
                 pipelines: RwLock::default(),
             }),
         })
@@ -352,7 +358,7 @@ impl Inner {
                 constants: &[("workgroup_size", f64::from(self.limits.workgroup_size))],
                 ..Default::default()
             },
-            cache: None,
+            cache: self.pipeline_cache.as_ref(),
         });
         scopes.pop()?;
         Ok(pipeline)

@@ -13,7 +13,7 @@ pub(crate) struct Params {
     pub(crate) first_block: [u32; 2],
     pub(crate) word_shift: u32,
     pub(crate) bit_shift: u32,
-    pub(crate) draw: u32,
+    pub(crate) drop_all: u32,
     pub(crate) keep_limit: u32,
     pub(crate) scale: u32,
     pub(crate) fast_min: u32,
@@ -25,10 +25,6 @@ pub(crate) struct Params {
 
 /// Bytes of [`Params`]: the most that WebGPU grants every device as immediates.
 pub(crate) const PARAMS_BYTES: u32 = size_of::<Params>() as u32;
-
-const DRAW_NONE: u32 = 0;
-const DRAW_ALL: u32 = 1;
-const DRAW_PHILOX: u32 = 2;
 
 /// Which factor applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +60,7 @@ impl Params {
             first_block: halves(g / lanes),
             word_shift: stream_bit / 32,
             bit_shift: stream_bit % 32,
-            draw: if probability.keeps_none() {
-                DRAW_NONE
-            } else if probability.keeps_all() {
-                DRAW_ALL
-            } else {
-                DRAW_PHILOX
-            },
+            drop_all: if probability.keeps_none() { u32::MAX } else { 0 },
             keep_limit: probability.threshold().saturating_sub(1) as u32,
             scale: scale.to_bits(),
             fast_min,
@@ -143,18 +133,11 @@ mod tests {
         macro_rules! host {
             ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Params, $field))),*] };
         }
-        let host = host!(seed subsequence first_block word_shift bit_shift draw keep_limit scale fast_min fast_max
+        let host = host!(seed subsequence first_block word_shift bit_shift drop_all keep_limit scale fast_min fast_max
             quiet elements reserved);
         assert_eq!(shader, host);
         assert_eq!(*span, PARAMS_BYTES);
         assert_eq!(PARAMS_BYTES, 64);
-        for (name, value) in [
-            ("DRAW_NONE", DRAW_NONE),
-            ("DRAW_ALL", DRAW_ALL),
-            ("DRAW_PHILOX", DRAW_PHILOX),
-        ] {
-            assert!(text.contains(&format!("const {name}: u32 = {value}u;")), "{name}");
-        }
     }
 
     #[test]

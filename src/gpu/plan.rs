@@ -75,7 +75,7 @@ fn binding_bytes(variant: &Variant, elements: u64) -> impl Iterator<Item = u64> 
         .map(|tensor| (tensor.dtype.bytes() * elements).div_ceil(4) * 4);
     let mask_in = match variant.mask {
         MaskSource::Stored(format, _) => Some(format.buffer_bytes(elements)),
-        MaskSource::Drawn(_) | MaskSource::All => None,
+        MaskSource::Drawn(..) | MaskSource::All => None,
     };
     let mask_out = variant.store.map(|format| format.buffer_bytes(elements));
     [tensor, mask_in, mask_out].into_iter().flatten()
@@ -174,7 +174,7 @@ pub fn plan(variant: Variant, elements: u64, limits: PlanLimits) -> Result<impl 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::variant::{Access, Input, Multiply, ParameterPath, Tensor};
+    use crate::gpu::variant::{Access, Input, Multiply, ParameterPath, Stream, Tensor};
     use crate::{DType, RandomBits};
 
     const LIMITS: PlanLimits = PlanLimits {
@@ -309,7 +309,7 @@ mod tests {
         Variant {
             multiply: Multiply::Emulated,
             parameters: ParameterPath::Immediates,
-            mask: MaskSource::Drawn(RandomBits::B32),
+            mask: MaskSource::Drawn(RandomBits::B32, Stream::Aligned),
             tensor: Some(Tensor {
                 dtype: DType::F32,
                 input: Input::Apart(Access::Read),

@@ -119,7 +119,7 @@ const fn case(elements: u64, element_offset: u64, p: f64, scale_mode: ScaleMode)
 }
 
 /// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
-const CASES: [Case; 9] = {
+const CASES: [Case; 13] = {
     use ScaleMode::{Classic, Inverted};
     [
         case(1, 0, 0.5, Inverted),
@@ -132,6 +132,11 @@ const CASES: [Case; 9] = {
         case(8229, (1 << 34) - 4093, 1.0 - 1.0 / 1048576.0, Inverted),
         case(4099, (1 << 35) - 2047, 0.3, Classic),
         case(777, (1 << 36) - 389, 1e-12, Inverted),
+        // The same where tiles and blocks coincide.
+        case(4099, (1 << 34) - 2048, 0.4, Inverted),
+        case(2050, (1 << 35) - 1024, 0.6, Classic),
+        case(1033, (1 << 36) - 512, 0.2, Inverted),
+        case(500, 16, 1.0, Inverted),
     ]
 };
 

@@ -5,6 +5,7 @@
 //! | parameters | immediates, uniform |
 //! | multiply | emulated, 64-bit integers |
 //! | mask source | drawn with 32, 16 or 8 bits, stored bits, stored bytes, all kept |
+//! | stream, where drawn | aligned to tiles, shifted |
 //! | element type | f32, f16, bf16, or no tensor (the mask alone) |
 //! | buffers | input read-only, input writable, in place |
 //! | extent | whole tiles, tail |
@@ -71,11 +72,20 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MaskSource {
     /// Drawn from the random stream.
-    Drawn(RandomBits),
+    Drawn(RandomBits, Stream),
     /// Read from a stored mask.
     Stored(MaskFormat, Access),
     /// Every element is kept: inference.
     All,
+}
+
+/// Where in the random stream a tensor starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// The element offset is a multiple of the 16 elements of a tile: the usual case, and the faster one.
+    Aligned,
+    /// Anywhere.
+    Shifted,
 }
 
 /// Whether a dispatch covers whole tiles of 16 elements (32 where bits are stored) or any length.
@@ -120,6 +130,9 @@ pub(crate) struct StorageBinding {
     pub(crate) access: Access,
 }
 
+/// Elements of a tile; shader twin in tile.wgsl.
+pub(crate) const TILE: u64 = 16;
+
 pub(crate) const X: u32 = 0;
 pub(crate) const Y: u32 = 1;
 pub(crate) const MASK_IN: u32 = 2;
@@ -130,8 +143,8 @@ impl Variant {
     pub fn all() -> impl Iterator<Item = Self> {
         let masks =
             RandomBits::ALL
-                .map(MaskSource::Drawn)
                 .into_iter()
+                .flat_map(|bits| [Stream::Aligned, Stream::Shifted].map(|stream| MaskSource::Drawn(bits, stream)))
                 .chain(MaskFormat::ALL.into_iter().flat_map(|format| {
                     [Access::Read, Access::ReadWrite].map(|access| MaskSource::Stored(format, access))
                 }))
@@ -172,7 +185,7 @@ impl Variant {
 
     /// A mask is stored only where it was drawn, and there is nothing to do without tensor or store.
     fn is_useful(&self) -> bool {
-        let drawn = matches!(self.mask, MaskSource::Drawn(_));
+        let drawn = matches!(self.mask, MaskSource::Drawn(..));
         (drawn || self.store.is_none()) && (self.tensor.is_some() || self.store.is_some())
     }
 
@@ -193,8 +206,12 @@ impl Variant {
             },
         ];
         match self.mask {
-            MaskSource::Drawn(random_bits) => files.extend([
+            MaskSource::Drawn(random_bits, stream) => files.extend([
                 file!("philox.wgsl"),
+                match stream {
+                    Stream::Aligned => file!("stream/aligned.wgsl"),
+                    Stream::Shifted => file!("stream/shifted.wgsl"),
+                },
                 match random_bits {
                     RandomBits::B32 => file!("mask/drawn32.wgsl"),
                     RandomBits::B16 => file!("mask/drawn16.wgsl"),
@@ -258,8 +275,8 @@ impl Variant {
     /// Elements that one invocation works on.
     pub(crate) const fn elements_per_invocation(&self) -> u64 {
         match self.store {
-            Some(MaskFormat::Bits) => 32,
-            None | Some(MaskFormat::Bytes) => 16,
+            Some(MaskFormat::Bits) => 2 * TILE,
+            None | Some(MaskFormat::Bytes) => TILE,
         }
     }
 
@@ -307,7 +324,8 @@ impl core::fmt::Display for Variant {
             None => f.write_str("mask")?,
         }
         match self.mask {
-            MaskSource::Drawn(bits) => write!(f, " drawn{}", bits.bits())?,
+            MaskSource::Drawn(bits, Stream::Aligned) => write!(f, " drawn{}", bits.bits())?,
+            MaskSource::Drawn(bits, Stream::Shifted) => write!(f, " drawn{} shifted", bits.bits())?,
             MaskSource::Stored(MaskFormat::Bits, _) => f.write_str(" from-bits")?,
             MaskSource::Stored(MaskFormat::Bytes, _) => f.write_str(" from-bytes")?,
             MaskSource::All => f.write_str(" inference")?,
@@ -403,9 +421,9 @@ mod tests {
     #[test]
     fn variants_are_told_apart_and_use_every_file() {
         let variants: Vec<_> = Variant::all().collect();
-        // Masks alone: 3 widths x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn (3
-        // widths x 3 stores), stored (2 formats x 2 accesses), all kept. Each 2 x 2 ways.
-        assert_eq!(variants.len(), (6 + 18 * (9 + 4 + 1)) * 4);
+        // Masks alone: 3 widths x 2 streams x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn
+        // (3 widths x 2 streams x 3 stores), stored (2 formats x 2 accesses), all kept. Each 2 x 2 ways.
+        assert_eq!(variants.len(), (12 + 18 * (18 + 4 + 1)) * 4);
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(
             variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(),

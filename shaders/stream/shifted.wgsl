@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The random words of a tile that starts anywhere in a block: for element offsets that are no multiple of 16.
+// Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
+
+fn draw_block(block: u32) -> vec4<u32> {
+    let lower = params.first_block.x + block;
+    let upper = params.first_block.y + select(0u, 1u, lower < block);
+    return philox4x32_10(neighbours(upper), lower);
+}
+
+// The 128 bits that start word_shift words and bit_shift bits into the 256 bits of a, b. Without a branch:
+// drivers on which every way is executed pay for each, and one takes a minute to compile them.
+fn shifted(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+    let by_two = (params.word_shift & 2u) != 0u;
+    let by_one = (params.word_shift & 1u) != 0u;
+    let front = select(a, vec4<u32>(a.zw, b.xy), by_two);
+    let back = select(b.xy, b.zw, by_two);
+    let these = select(front, vec4<u32>(front.yzw, back.x), by_one);
+    let next = vec4<u32>(these.yzw, select(back.x, back.y, by_one));
+    // In two steps, since a shift by 32 is none.
+    let bits = vec4<u32>(params.bit_shift);
+    return (these >> bits) | ((next << vec4<u32>(1u)) << (vec4<u32>(31u) - bits));
+}
+
+fn draw_tile(tile: u32) -> Tile {
+    let first = tile * BLOCKS_PER_TILE;
+    let a = draw_block(first);
+    let b = draw_block(first + 1u);
+    var words: Tile;
+    words.a = shifted(a, b);
+    if BLOCKS_PER_TILE > 1u {
+        let c = draw_block(first + 2u);
+        words.b = shifted(b, c);
+        if BLOCKS_PER_TILE > 2u {
+            let d = draw_block(first + 3u);
+            words.c = shifted(c, d);
+            words.d = shifted(d, draw_block(first + 4u));
+        }
+    }
+    return words;
+}

@@ -1,4 +1,4 @@
-//! `wgpu-dropout`: dropout on tensor files, adapter information, verification of a GPU.
+//! `wgpu-dropout`: dropout on tensor files, adapter information, verification of a GPU, benchmarks.
 //!
 //! Exit status: 0 done, 1 failed or not equal, 2 usage.
 
@@ -7,8 +7,10 @@
 mod apply;
 mod args;
 mod backend;
+mod bench;
 mod info;
 mod npy;
+mod output;
 mod verify;
 
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         args::Command::Info(arguments) => info::run(&arguments),
         args::Command::Apply(arguments) => apply::run(&arguments),
         args::Command::Verify(arguments) => verify::run(&arguments),
+        args::Command::Bench(arguments) => bench::run(&arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

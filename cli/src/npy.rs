@@ -1,12 +1,13 @@
 //! Tensor files as NumPy writes them: header by a library, data as a stream of bytes.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use npyz::{DType, NpyHeader, Order, TypeStr, WriteOptions, WriterBuilder};
-use tempfile::NamedTempFile;
 use thiserror::Error;
+
+use crate::output::Output;
 
 /// NumPy's own bound on a header (`max_header_size`), against files that are none.
 const MAX_HEADER_BYTES: u32 = 10_000;
@@ -222,34 +223,17 @@ fn header_bytes(path: &Path, file: &mut impl Read) -> Result<Vec<u8>, NpyError> 
     Ok(all)
 }
 
-/// A tensor file in the making: a temporary beside its target, which it replaces when it is whole.
+/// A tensor file in the making.
 #[derive(Debug)]
 pub struct Writer {
-    path: PathBuf,
-    file: BufWriter<NamedTempFile>,
+    file: Output,
 }
 
 impl Writer {
     /// Begins a file of that type string and shape.
     pub fn create(path: &Path, descr: &str, shape: &[u64]) -> Result<Self, NpyError> {
         let error = |source| NpyError::io(path, source);
-        if path.is_dir() {
-            return Err(error(io::ErrorKind::IsADirectory.into()));
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".wgpu-dropout-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // The umask applies, as to any file that a program creates.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).map_err(error)?;
-        let mut file = BufWriter::with_capacity(1 << 20, file);
+        let mut file = Output::create(path).map_err(error)?;
         let type_str: TypeStr = descr
             .parse()
             .map_err(|_| error(io::Error::other(format!("no such type: {descr}"))))?;
@@ -259,24 +243,18 @@ impl Writer {
             .writer(&mut file)
             .write_header_only()
             .map_err(error)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+        Ok(Self { file })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), NpyError> {
         self.file
             .write_all(bytes)
-            .map_err(|source| NpyError::io(&self.path, source))
+            .map_err(|source| NpyError::io(self.file.path(), source))
     }
 
     /// Puts the file in its place.
     pub fn finish(self) -> Result<(), NpyError> {
-        let error = |source| NpyError::io(&self.path, source);
-        let file = self.file.into_inner().map_err(|source| error(source.into_error()))?;
-        file.as_file().sync_all().map_err(error)?;
-        file.persist(&self.path).map_err(|failed| error(failed.error))?;
-        Ok(())
+        let path = self.file.path().to_owned();
+        self.file.finish().map_err(|source| NpyError::io(&path, source))
     }
 }

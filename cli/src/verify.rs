@@ -113,7 +113,7 @@ fn verify(adapter: &wgpu::Adapter, exhaustive: bool) -> Result<Vec<Comparison>, 
 }
 
 /// A bar on standard error; indicatif hides it where that is no terminal.
-fn bar(what: &str) -> ProgressBar {
+pub fn bar(what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix}  {bar:40} {percent:>3} %  {eta} left");
     ProgressBar::new(1)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

@@ -509,3 +509,142 @@ fn verify_of_an_adapter_that_is_not_there() {
         "{error}"
     );
 }
+
+#[test]
+fn bench_reports_every_case() {
+    let folder = Folder::new();
+    let printed = folder.done(&[
+        "bench",
+        "--backend",
+        "cpu",
+        "--sizes",
+        "1000,2Ki",
+        "--op",
+        "forward,backward,mask",
+        "--mask",
+        "none,bits,bytes",
+        "--random-bits",
+        "8,32",
+        "--p",
+        "0.1,0.5",
+        "--json",
+        "b.json",
+        "--csv",
+        "b.csv",
+        "--plot",
+        "b.svg",
+    ]);
+    assert!(printed.contains("equal to the reference"), "{printed}");
+    assert!(printed.contains("memory speed"), "{printed}");
+
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(folder.path("b.json")).unwrap()).unwrap();
+    assert_eq!(report["schema"], 1);
+    assert!(report["adapter"].is_null() && report["driver"].is_null());
+    assert!(report["machine"]["cores"].as_u64().unwrap() > 0);
+    assert_eq!(report["versions"]["wgpu"].as_str().unwrap().split('.').count(), 3);
+    let rows = report["rows"].as_array().unwrap();
+    // Forward and backward: 3 types x 3 masks; the mask alone: 2 formats. Each 2 widths, 2 p, 2 sizes.
+    assert_eq!(rows.len(), (2 * 3 * 3 + 2) * 8);
+    for row in rows {
+        let time = |name: &str| row[name].as_f64().unwrap();
+        assert_eq!(row["backend"], "cpu");
+        assert!(time("median_s") > 0.0 && time("roof_median_s") > 0.0, "{row}");
+        assert!((time("ratio_to_roof") * time("roof_median_s") / time("median_s") - 1.0).abs() < 1e-9);
+        assert!(row["gpu_median_s"].is_null());
+        let elements = row["elements"].as_u64().unwrap();
+        let bits_bytes = elements.div_ceil(32) * 4;
+        let mask_bytes = match row["mask"].as_str().unwrap() {
+            "none" => 0,
+            "bits" => bits_bytes,
+            _ => elements.div_ceil(4) * 4,
+        };
+        let element_bytes = match row["dtype"].as_str().unwrap() {
+            "none" => 0,
+            "f32" => 4,
+            _ => 2,
+        };
+        assert_eq!(row["mask_bytes"], mask_bytes);
+        assert_eq!(row["bytes"], 2 * element_bytes * elements + mask_bytes);
+    }
+    // The documented fields and no others.
+    let documented = include_str!("../../docs/bench.md");
+    for (name, _) in rows[0].as_object().unwrap() {
+        assert!(
+            documented.contains(&format!("`{name}`")),
+            "{name} is not in docs/bench.md"
+        );
+    }
+    let csv = fs::read_to_string(folder.path("b.csv")).unwrap();
+    assert_eq!(csv.lines().count(), rows.len() + 1);
+    assert_eq!(
+        csv.lines().next().unwrap().split(',').count(),
+        rows[0].as_object().unwrap().len()
+    );
+    let svg = fs::read_to_string(folder.path("b.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("share of memory speed") && svg.contains("CPU bf16"));
+    assert_eq!(folder.names(), ["b.csv", "b.json", "b.svg"]);
+}
+
+#[test]
+fn bench_plots_pixels() {
+    let folder = Folder::new();
+    folder.done(&["bench", "--backend", "cpu", "--sizes", "100", "--plot", "b.png"]);
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(folder.path("b.png")).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    // Lines and letters on white.
+    let inked = pixels.iter().filter(|&&value| value < 128).count();
+    assert!(inked > pixels.len() / 1000 && inked < pixels.len() / 4, "{inked}");
+}
+
+/// Needs an adapter, as the library's GPU tests do.
+#[test]
+fn bench_on_every_adapter() {
+    let folder = Folder::new();
+    folder.done(&[
+        "bench",
+        "--adapter",
+        "all",
+        "--sizes",
+        "1000,4Ki",
+        "--op",
+        "forward,backward,mask",
+        "--mask",
+        "none,bits,bytes",
+        "--dtype",
+        "f32,bf16",
+        "--json",
+        "b.json",
+    ]);
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(folder.path("b.json")).unwrap()).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let cases = (2 * 2 * 3 + 2) * 2;
+    let adapters = report["adapter"].as_str().unwrap().split("; ").count();
+    assert_eq!(rows.len(), cases * (1 + adapters));
+    for row in rows.iter().filter(|row| row["backend"] == "gpu") {
+        assert!(row["median_s"].as_f64().unwrap() > 0.0 && row["first_use_s"].as_f64().unwrap() > 0.0);
+        assert!(row["gpu_over_cpu"].as_f64().unwrap() > 0.0);
+        // Both clocks of both, or neither.
+        assert_eq!(row["gpu_median_s"].is_null(), row["gpu_roof_median_s"].is_null());
+    }
+}
+
+#[test]
+fn bench_refuses_before_it_measures() {
+    let folder = Folder::new();
+    for (arguments, message) in [
+        (&["--sizes", "16M"][..], "64Ki"),
+        (&["--plot", "b.gif"], ".svg or .png"),
+        (&["--p", "1.5"], "1.5"),
+        (&["--op", "mask"], "--mask bits"),
+        (&["--json", "no/such/folder/b.json"], "no/such/folder"),
+        (&["--backend", "gpu", "--adapter", "no such adapter"], "adapter"),
+    ] {
+        let output = folder.run(&[&["bench", "--backend", "cpu"], arguments].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(error.contains(message), "{arguments:?}: {error}");
+        assert_eq!(folder.names(), [""; 0], "{arguments:?}");
+    }
+}

@@ -13,6 +13,7 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND [ARGUMENTS]
 
   apply ...    wgpu-dropout apply on this machine's GPU, or on a software one that is set up first
+  bench ...    wgpu-dropout bench, likewise; without arguments also a plot and a report under target/bench/
   verify ...   wgpu-dropout verify, likewise
   info ...     wgpu-dropout info, likewise
   test         all checks: format, clippy, docs, tests, doc tests, examples
@@ -26,7 +27,8 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
-        Some("apply" | "verify" | "info") => tool(&arguments),
+        Some("bench") if arguments.len() == 1 => bench(),
+        Some("apply" | "verify" | "info" | "bench") => tool(&arguments),
         Some("test") if arguments.len() == 1 => test::run(),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {
@@ -104,6 +106,22 @@ fn tool(arguments: &[String]) -> Result<ExitCode, Failure> {
     let status = Command::new(&tool).args(arguments).envs(&environment).status()?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
+}
+
+/// The first command of the README: a table, a plot and the figures behind them.
+fn bench() -> Result<ExitCode, Failure> {
+    let folder = root().join("target/bench");
+    std::fs::create_dir_all(&folder)?;
+    let mut arguments = vec!["bench".to_owned()];
+    for (option, name) in [
+        ("--plot", "bench.svg"),
+        ("--json", "bench.json"),
+        ("--csv", "bench.csv"),
+    ] {
+        let path = folder.join(name);
+        arguments.extend([option.to_owned(), path.display().to_string()]);
+    }
+    tool(&arguments)
 }
 
 fn setup() -> Result<ExitCode, Failure> {

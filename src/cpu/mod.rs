@@ -32,16 +32,27 @@ use crate::element::bit_mask_words;
 use crate::error::check_length;
 use crate::{Dropout, Element, RandomBits, SliceError};
 
-/// Elements decided before they are applied: their decisions stay in the first-level cache.
-const TILE: usize = 256;
+/// What jobs are cut at, and the most elements that are decided before they are applied: a multiple of every
+/// block and mask word, and of the elements that the words drawn at a time decide.
+const TILE: usize = 512;
 /// Elements of one parallel task: a multiple of the tile, and so of every block and mask word.
-const TASK: usize = 256 * TILE;
+const TASK: usize = 128 * TILE;
 
 /// K(x), contract section 5, without a branch, so that compilers vectorise it.
 #[doc(hidden)]
-pub trait Scale: Sized {
+pub trait Scale: Copy {
     #[must_use]
     fn scaled(self, scale: f32) -> Self;
+
+    /// Whether instruction sets have a way of their own, [`scaled_32`](Self::scaled_32).
+    const BY_32: bool = false;
+
+    /// Thirty-two at once, by a scale other than 0.
+    #[must_use]
+    #[inline(always)]
+    fn scaled_32(x: [Self; 32], scale: f32, _instructions: impl Instructions) -> [Self; 32] {
+        x.map(|x| x.scaled(scale))
+    }
 }
 
 /// The f32 product; `quiet` marks a NaN operand, infinity times zero gives the canonical NaN.
@@ -68,6 +79,13 @@ impl Scale for f32 {
 }
 
 impl Scale for bf16 {
+    const BY_32: bool = true;
+
+    #[inline(always)]
+    fn scaled_32(x: [Self; 32], scale: f32, instructions: impl Instructions) -> [Self; 32] {
+        instructions.scaled_bf16(x, scale)
+    }
+
     #[inline(always)]
     fn scaled(self, scale: f32) -> Self {
         let x = self.to_bits();
@@ -120,6 +138,13 @@ impl Scale for f16 {
             (x & 0x8000) | f32_to_f16(product)
         };
         Self::from_bits(if magnitude > 0x7c00 { x | 0x0200 } else { narrow })
+    }
+
+    const BY_32: bool = true;
+
+    #[inline(always)]
+    fn scaled_32(x: [Self; 32], scale: f32, instructions: impl Instructions) -> [Self; 32] {
+        instructions.scaled_f16(x, scale)
     }
 }
 
@@ -232,6 +257,20 @@ impl<T: Element> Job<'_, T> {
         portable.run_with(Portable);
     }
 
+    /// Elements decided before they are applied: as many as the words drawn at a time decide, so that
+    /// arithmetic and memory take short turns; a whole tile where those words would be cut.
+    fn piece(&self) -> usize {
+        let Source::Drawn(dropout) = self.source else {
+            return TILE;
+        };
+        let random_bits = dropout.probability.random_bits();
+        if dropout.element_offset.is_multiple_of(random_bits.lanes().into()) {
+            WORDS * 32 / random_bits.bits() as usize
+        } else {
+            TILE
+        }
+    }
+
     /// Does the job here. Inlined into each version of the caller, so that its loops are vectorised for the
     /// instructions that the caller may use.
     #[inline(always)]
@@ -248,16 +287,17 @@ impl<T: Element> Job<'_, T> {
             return;
         }
         let mut keep = [0u8; TILE];
+        let piece = self.piece();
         let mut at = 0;
         while at < self.len {
-            let end = self.len.min(at + TILE);
+            let end = self.len.min(at + piece);
             let keep = &mut keep[..end - at];
             match &self.data {
                 Data::Apart(x, y) => {
-                    instructions.fetch::<READ, _>(x, end, TILE);
-                    instructions.fetch::<WRITE, _>(y, end, TILE);
+                    instructions.fetch::<READ, _>(x, end, piece);
+                    instructions.fetch::<WRITE, _>(y, end, piece);
                 }
-                Data::InPlace(y) => instructions.fetch::<WRITE, _>(y, end, TILE),
+                Data::InPlace(y) => instructions.fetch::<WRITE, _>(y, end, piece),
                 Data::None => {}
             }
             match self.source {
@@ -269,17 +309,10 @@ impl<T: Element> Job<'_, T> {
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),
             }
+            let decisions: &[KeepByte] = bytemuck::cast_slice(keep);
             match &mut self.data {
-                Data::Apart(x, y) => {
-                    for ((y, &x), &keep) in y[at..end].iter_mut().zip(&x[at..end]).zip(&*keep) {
-                        *y = decided(x, keep != 0, scale);
-                    }
-                }
-                Data::InPlace(y) => {
-                    for (y, &keep) in y[at..end].iter_mut().zip(&*keep) {
-                        *y = decided(*y, keep != 0, scale);
-                    }
-                }
+                Data::Apart(x, y) => apply(instructions, Some(&x[at..end]), &mut y[at..end], decisions, 0, scale),
+                Data::InPlace(y) => apply(instructions, None, &mut y[at..end], decisions, 0, scale),
                 Data::None => {}
             }
             match &mut self.sink {
@@ -316,30 +349,97 @@ fn pack_bits(keep: &[u8], bits: &mut [u32]) {
     }
 }
 
-/// An element's random bits as they lie in the words of the stream, little-endian.
-trait Lane: bytemuck::Pod + PartialOrd {
-    /// Whether the element is kept: its integer is at most `limit`.
+/// What decides about an element.
+trait Decision: bytemuck::Pod {
     fn is_kept(self, limit: u32) -> bool;
 }
 
-impl Lane for u32 {
+/// An element's random bits as they lie in the words of the stream, little-endian: kept where the integer
+/// is at most the limit.
+trait Lane: Decision + PartialOrd {}
+
+impl Lane for u32 {}
+impl Lane for u16 {}
+impl Lane for u8 {}
+
+impl Decision for u32 {
     #[inline(always)]
     fn is_kept(self, limit: u32) -> bool {
         self <= limit
     }
 }
 
-impl Lane for u16 {
+impl Decision for u16 {
     #[inline(always)]
     fn is_kept(self, limit: u32) -> bool {
         Self::from_le(self) <= limit as Self
     }
 }
 
-impl Lane for u8 {
+impl Decision for u8 {
     #[inline(always)]
     fn is_kept(self, limit: u32) -> bool {
         self <= limit as Self
+    }
+}
+
+/// A byte of a mask: kept where it is not 0.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+struct KeepByte(u8);
+
+impl Decision for KeepByte {
+    #[inline(always)]
+    fn is_kept(self, _limit: u32) -> bool {
+        self.0 != 0
+    }
+}
+
+/// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
+#[inline(always)]
+fn apply<T: Element, D: Decision>(
+    instructions: impl Instructions,
+    x: Option<&[T]>,
+    y: &mut [T],
+    decisions: &[D],
+    limit: u32,
+    scale: f32,
+) {
+    if T::BY_32 && scale != 0.0 {
+        // All of them first, then what is dropped: two short loops, each of which is vectorised.
+        if let Some(x) = x {
+            y.copy_from_slice(x);
+        }
+        scale_by_32(instructions, y, scale);
+        for (y, decision) in y.iter_mut().zip(decisions) {
+            *y = if decision.is_kept(limit) { *y } else { T::zeroed() };
+        }
+        return;
+    }
+    match x {
+        Some(x) => {
+            for ((y, &x), decision) in y.iter_mut().zip(x).zip(decisions) {
+                *y = decided(x, decision.is_kept(limit), scale);
+            }
+        }
+        None => {
+            for (y, decision) in y.iter_mut().zip(decisions) {
+                *y = decided(*y, decision.is_kept(limit), scale);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn scale_by_32<T: Element>(instructions: impl Instructions, y: &mut [T], scale: f32) {
+    let mut chunks = y.chunks_exact_mut(32);
+    for chunk in &mut chunks {
+        if let Some(chunk) = chunk.first_chunk_mut() {
+            *chunk = T::scaled_32(*chunk, scale, instructions);
+        }
+    }
+    for y in chunks.into_remainder() {
+        *y = y.scaled(scale);
     }
 }
 
@@ -348,7 +448,7 @@ trait Decide {
     /// Starts to fetch elements `[at, at + len)` of the run, as far as they exist.
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
     /// Elements `[at, at + lanes.len())` of the run.
-    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32);
+    fn decide<L: Lane>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32);
     /// All of the run, alike.
     fn decide_all(&mut self, keep: bool);
 }
@@ -367,11 +467,9 @@ impl<T: Element> Decide for Apart<'_, T> {
     }
 
     #[inline(always)]
-    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
+    fn decide<L: Lane>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
-        for ((y, &x), lane) in y.iter_mut().zip(x).zip(lanes) {
-            *y = decided(x, lane.is_kept(limit), self.scale);
-        }
+        apply(instructions, Some(x), y, lanes, limit, self.scale);
     }
 
     #[inline(always)]
@@ -394,10 +492,9 @@ impl<T: Element> Decide for InPlace<'_, T> {
     }
 
     #[inline(always)]
-    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
-        for (y, lane) in self.y[at..at + lanes.len()].iter_mut().zip(lanes) {
-            *y = decided(*y, lane.is_kept(limit), self.scale);
-        }
+    fn decide<L: Lane>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let y = &mut self.y[at..at + lanes.len()];
+        apply(instructions, None, y, lanes, limit, self.scale);
     }
 
     #[inline(always)]
@@ -419,7 +516,7 @@ impl Decide for Keep<'_> {
     fn fetch(&self, _instructions: impl Instructions, _at: usize, _len: usize) {}
 
     #[inline(always)]
-    fn decide<L: Lane>(&mut self, at: usize, lanes: &[L], limit: u32) {
+    fn decide<L: Lane>(&mut self, _instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         for (keep, lane) in self.keep[at..at + lanes.len()].iter_mut().zip(lanes) {
             *keep = u8::from(lane.is_kept(limit));
         }
@@ -476,7 +573,7 @@ fn draw_lanes<L: Lane>(
         }
         let lanes: &[L] = bytemuck::cast_slice(words);
         let end = len.min(at + lanes.len() - skipped);
-        decide.decide(at, &lanes[skipped..skipped + end - at], limit);
+        decide.decide(instructions, at, &lanes[skipped..skipped + end - at], limit);
         at = end;
         skipped = 0;
         // May pass the last block of the sequence, but then nothing is left to draw.

@@ -1,9 +1,12 @@
-//! What each instruction set does in its own way: random words in bulk, and fetching ahead.
+//! What each instruction set does in its own way: random words in bulk, products of 16-bit types, and fetching ahead.
 
+use half::{bf16, f16};
+
+use super::Scale;
 use crate::philox::block;
 
 /// Words drawn at a time. Few, so that the processor fetches the next elements while it still computes.
-pub(super) const WORDS: usize = 128;
+pub const WORDS: usize = 128;
 
 /// Those words, aligned to a cache line: a wide load or store across two of them costs twice.
 #[repr(align(64))]
@@ -15,9 +18,15 @@ pub(super) const READ: bool = false;
 pub(super) const WRITE: bool = true;
 
 /// An instruction set that the processor has.
-pub(super) trait Instructions: Copy {
+pub trait Instructions: Copy {
     /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
+
+    /// K(x) of 32 f16, for a scale other than 0.
+    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32];
+
+    /// K(x) of 32 bf16, for a scale other than 0.
+    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32];
 
     /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
@@ -33,6 +42,16 @@ impl Instructions for Portable {
         for (out, i) in out.chunks_exact_mut(4).zip(0..) {
             out.copy_from_slice(&block(seed, subsequence, first.wrapping_add(i)));
         }
+    }
+
+    #[inline(always)]
+    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32] {
+        x.map(|x| x.scaled(scale))
+    }
+
+    #[inline(always)]
+    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
+        x.map(|x| x.scaled(scale))
     }
 
     #[inline(always)]

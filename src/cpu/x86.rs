@@ -16,18 +16,27 @@
 )]
 
 use core::arch::x86_64::{
-    __m256i, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi64, _mm256_blend_epi32, _mm256_mul_epu32,
-    _mm256_set_epi64x, _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_unpackhi_epi64,
-    _mm256_unpacklo_epi64, _mm256_xor_si256,
+    __m128i, __m256i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
+    _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cmpgt_epi16, _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_mul_epu32, _mm256_mul_ps,
+    _mm256_or_si256, _mm256_packus_epi32, _mm256_set_epi64x, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
+    _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64,
+    _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 #[cfg(has_avx512)]
 use core::arch::x86_64::{
-    __m512i, _mm512_add_epi64, _mm512_mask_blend_epi32, _mm512_mul_epu32, _mm512_set_epi64, _mm512_set1_epi64,
-    _mm512_slli_epi64, _mm512_srli_epi64, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+    __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cmpgt_epi16_mask, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
+    _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi32,
+    _mm512_srli_epi64, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi16,
+    _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
+use half::{bf16, f16};
+
 use super::Job;
-use super::words::{Instructions, WORDS};
+use super::words::{Instructions, Portable, WORDS};
 use crate::Element;
 use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
 
@@ -53,7 +62,7 @@ fn run_avx512<T: Element>(job: Job<'_, T>, instructions: Avx512) {
     job.run_with(instructions);
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,f16c")]
 fn run_avx2<T: Element>(job: Job<'_, T>, instructions: Avx2) {
     job.run_with(instructions);
 }
@@ -74,13 +83,13 @@ impl Avx512 {
     }
 }
 
-/// Proof that the processor has AVX2: there is no other way to one than `detect`.
+/// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
 #[derive(Clone, Copy)]
 struct Avx2(());
 
 impl Avx2 {
     fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx2").then_some(Self(()))
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c")).then_some(Self(()))
     }
 }
 
@@ -90,6 +99,18 @@ impl Instructions for Avx512 {
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         // SAFETY: self proves that the processor has each feature.
         unsafe { words_avx512(seed, subsequence, first, out) }
+    }
+
+    #[inline(always)]
+    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32] {
+        // SAFETY: as above.
+        unsafe { scaled_f16_avx512(x, scale) }
+    }
+
+    #[inline(always)]
+    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
+        // SAFETY: as above.
+        unsafe { scaled_bf16_avx512(x, scale) }
     }
 
     #[inline(always)]
@@ -103,6 +124,18 @@ impl Instructions for Avx2 {
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         // SAFETY: self proves that the processor has the feature.
         unsafe { words_avx2(seed, subsequence, first, out) }
+    }
+
+    #[inline(always)]
+    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32] {
+        // SAFETY: as above.
+        unsafe { scaled_f16_avx2(x, scale) }
+    }
+
+    #[inline(always)]
+    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
+        // SAFETY: as above.
+        unsafe { scaled_bf16_avx2(x, scale) }
     }
 
     #[inline(always)]
@@ -134,9 +167,43 @@ fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
     }
 }
 
-/// The upper and the lower word of a seed or a subsequence as lanes take them.
-const fn halves(value: u64) -> [i64; 2] {
-    [(value & 0xffff_ffff) as i64, (value >> 32) as i64]
+/// What the first two rounds of neighbouring blocks have in common: those whose numbers have the same
+/// upper word.
+struct Neighbours {
+    /// Exclusive ors into words 2 of the first round, and 0 and 2 of the second.
+    first: u32,
+    second: [u32; 2],
+    /// The product that becomes word 3 of the second round.
+    product: u32,
+}
+
+impl Neighbours {
+    /// Of `count` blocks from `first` on, if they are neighbours: all but once in 2^32 blocks.
+    #[inline(always)]
+    fn of(seed: u64, subsequence: u64, first: u64, count: u32) -> Option<Self> {
+        (first as u32).checked_add(count - 1)?;
+        let [k0, k1] = [seed as u32, (seed >> 32) as u32];
+        let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
+        let b = product(MULTIPLIERS[1], subsequence as u32);
+        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ k0);
+        Some(Self {
+            first: (subsequence >> 32) as u32 ^ k1,
+            second: [
+                b as u32 ^ k0.wrapping_add(WEYL[0]),
+                (a >> 32) as u32 ^ k1.wrapping_add(WEYL[1]),
+            ],
+            product: a as u32,
+        })
+    }
+}
+
+/// The key of round `round`, from 0 on.
+const fn round_key(seed: u64, round: usize) -> [u32; 2] {
+    let round = round as u32;
+    [
+        (seed as u32).wrapping_add(WEYL[0].wrapping_mul(round)),
+        ((seed >> 32) as u32).wrapping_add(WEYL[1].wrapping_mul(round)),
+    ]
 }
 
 /// Registers that go through the rounds side by side, to keep the multipliers busy.
@@ -150,18 +217,35 @@ const SIDE_BY_SIDE: usize = 4;
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
     const BLOCKS: usize = 8;
+    let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
+        return Portable.words(seed, subsequence, first, out);
+    };
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-    let [m0, m1] = MULTIPLIERS.map(|m| _mm512_set1_epi64(i64::from(m)));
-    let [s0, s1] = halves(subsequence).map(|word| _mm512_set1_epi64(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let [n1, n20, n22, product] = [
+        neighbours.first,
+        neighbours.second[0],
+        neighbours.second[1],
+        neighbours.product,
+    ]
+    .map(lanes);
     for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
         let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-            let start = first.wrapping_add(i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64);
+            let start = first + i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64;
             let blocks = _mm512_add_epi64(_mm512_set1_epi64(start as i64), order);
-            [blocks, _mm512_srli_epi64::<32>(blocks), s0, s1]
+            // The first two rounds, as far as they are the block's own.
+            let a = _mm512_mul_epu32(m0, blocks);
+            let b = _mm512_mul_epu32(m1, _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
+            [
+                _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
+                b,
+                _mm512_xor_si512(a, n22),
+                product,
+            ]
         });
-        let mut key = [seed as u32, (seed >> 32) as u32];
-        for _ in 0..ROUNDS {
-            let [k0, k1] = key.map(|word| _mm512_set1_epi64(i64::from(word)));
+        for round in 2..ROUNDS {
+            let [k0, k1] = round_key(seed, round).map(lanes);
             for c in &mut c {
                 let a = _mm512_mul_epu32(m0, c[0]);
                 let b = _mm512_mul_epu32(m1, c[2]);
@@ -171,7 +255,6 @@ fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS])
                 c[1] = b;
                 c[3] = a;
             }
-            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
         for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
             let low = _mm512_mask_blend_epi32(0xaaaa, c[0], _mm512_slli_epi64::<32>(c[1]));
@@ -186,18 +269,35 @@ fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS])
 #[target_feature(enable = "avx2")]
 fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
     const BLOCKS: usize = 4;
+    let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
+        return Portable.words(seed, subsequence, first, out);
+    };
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let order = _mm256_set_epi64x(3, 1, 2, 0);
-    let [m0, m1] = MULTIPLIERS.map(|m| _mm256_set1_epi64x(i64::from(m)));
-    let [s0, s1] = halves(subsequence).map(|word| _mm256_set1_epi64x(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let [n1, n20, n22, product] = [
+        neighbours.first,
+        neighbours.second[0],
+        neighbours.second[1],
+        neighbours.product,
+    ]
+    .map(lanes);
     for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
         let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-            let start = first.wrapping_add(i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64);
+            let start = first + i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64;
             let blocks = _mm256_add_epi64(_mm256_set1_epi64x(start as i64), order);
-            [blocks, _mm256_srli_epi64::<32>(blocks), s0, s1]
+            // The first two rounds, as far as they are the block's own.
+            let a = _mm256_mul_epu32(m0, blocks);
+            let b = _mm256_mul_epu32(m1, _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
+            [
+                _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
+                b,
+                _mm256_xor_si256(a, n22),
+                product,
+            ]
         });
-        let mut key = [seed as u32, (seed >> 32) as u32];
-        for _ in 0..ROUNDS {
-            let [k0, k1] = key.map(|word| _mm256_set1_epi64x(i64::from(word)));
+        for round in 2..ROUNDS {
+            let [k0, k1] = round_key(seed, round).map(lanes);
             for c in &mut c {
                 let a = _mm256_mul_epu32(m0, c[0]);
                 let b = _mm256_mul_epu32(m1, c[2]);
@@ -206,7 +306,6 @@ fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
                 c[1] = b;
                 c[3] = a;
             }
-            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
         for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
             let low = _mm256_blend_epi32::<0b1010_1010>(c[0], _mm256_slli_epi64::<32>(c[1]));
@@ -218,10 +317,102 @@ fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
     }
 }
 
+// Products of 16-bit elements. Every NaN among the elements is made quiet on the bits: that is not left to
+// what a compiler may make of a product.
+
+#[cfg(has_avx512)]
+#[expect(
+    clippy::incompatible_msrv,
+    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
+)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn with_quiet_nans_avx512(x: __m512i, products: __m512i, infinity: i16, quiet: i16) -> __m512i {
+    let magnitude = _mm512_and_si512(x, _mm512_set1_epi16(0x7fff));
+    let is_nan = _mm512_cmpgt_epi16_mask(magnitude, _mm512_set1_epi16(infinity));
+    _mm512_mask_blend_epi16(is_nan, products, _mm512_or_si512(x, _mm512_set1_epi16(quiet)))
+}
+
+#[cfg(has_avx512)]
+#[expect(
+    clippy::incompatible_msrv,
+    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
+)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn scaled_f16_avx512(x: [f16; 32], scale: f32) -> [f16; 32] {
+    let halves: [__m256i; 2] = bytemuck::cast(x);
+    let narrow = halves.map(|x| {
+        let product = _mm512_mul_ps(_mm512_cvtph_ps(x), _mm512_set1_ps(scale));
+        _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
+    });
+    let narrow = bytemuck::cast(narrow);
+    bytemuck::cast(with_quiet_nans_avx512(bytemuck::cast(x), narrow, 0x7c00, 0x0200))
+}
+
+#[cfg(has_avx512)]
+#[expect(
+    clippy::incompatible_msrv,
+    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
+)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn scaled_bf16_avx512(x: [bf16; 32], scale: f32) -> [bf16; 32] {
+    let x: __m512i = bytemuck::cast(x);
+    let zero = _mm512_setzero_si512();
+    // Interleaved with zeros within each part of the register, as the narrowing pack puts them together.
+    let [low, high] = [_mm512_unpacklo_epi16(zero, x), _mm512_unpackhi_epi16(zero, x)].map(|wide| {
+        let product = _mm512_mul_ps(_mm512_castsi512_ps(wide), _mm512_set1_ps(scale));
+        let product = _mm512_castps_si512(product);
+        // Nearest even: half of what is cut off, less one unless the last bit kept is odd.
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(product), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(_mm512_add_epi32(product, _mm512_set1_epi32(0x7fff)), odd);
+        _mm512_srli_epi32::<16>(rounded)
+    });
+    let narrow = _mm512_packus_epi32(low, high);
+    bytemuck::cast(with_quiet_nans_avx512(x, narrow, 0x7f80, 0x0040))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn with_quiet_nans_avx2(x: __m256i, products: __m256i, infinity: i16, quiet: i16) -> __m256i {
+    let magnitude = _mm256_and_si256(x, _mm256_set1_epi16(0x7fff));
+    let is_nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(infinity));
+    _mm256_blendv_epi8(products, _mm256_or_si256(x, _mm256_set1_epi16(quiet)), is_nan)
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn scaled_f16_avx2(x: [f16; 32], scale: f32) -> [f16; 32] {
+    let quarters: [__m128i; 4] = bytemuck::cast(x);
+    let narrow = quarters.map(|x| {
+        let product = _mm256_mul_ps(_mm256_cvtph_ps(x), _mm256_set1_ps(scale));
+        _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
+    });
+    let (x, narrow): ([__m256i; 2], [__m256i; 2]) = (bytemuck::cast(x), bytemuck::cast(narrow));
+    bytemuck::cast([0, 1].map(|i| with_quiet_nans_avx2(x[i], narrow[i], 0x7c00, 0x0200)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn scaled_bf16_avx2(x: [bf16; 32], scale: f32) -> [bf16; 32] {
+    let halves: [__m256i; 2] = bytemuck::cast(x);
+    let zero = _mm256_setzero_si256();
+    bytemuck::cast(halves.map(|x| {
+        let [low, high] = [_mm256_unpacklo_epi16(zero, x), _mm256_unpackhi_epi16(zero, x)].map(|wide| {
+            let product = _mm256_mul_ps(_mm256_castsi256_ps(wide), _mm256_set1_ps(scale));
+            let product = _mm256_castps_si256(product);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(product), _mm256_set1_epi32(1));
+            let rounded = _mm256_add_epi32(_mm256_add_epi32(product, _mm256_set1_epi32(0x7fff)), odd);
+            _mm256_srli_epi32::<16>(rounded)
+        });
+        with_quiet_nans_avx2(x, _mm256_packus_epi32(low, high), 0x7f80, 0x0040)
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::words::Portable;
 
     /// Starts around carries of the low and of both words; nothing in them is symmetric.
     const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
@@ -243,6 +434,43 @@ mod tests {
         }
         if let Some(avx2) = Avx2::detect() {
             check(avx2);
+        }
+    }
+
+    fn check_products(instructions: impl Instructions) {
+        use crate::cpu::Scale as _;
+        for scale in [
+            1.0,
+            1.0f32 / 0.9,
+            2.0,
+            65_536.0,
+            4_294_967_296.0,
+            0.9,
+            0.5,
+            1e-3,
+            2.0f32.powi(-32),
+        ] {
+            for first in (0..=u16::MAX).step_by(32) {
+                let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
+                let expected = x.map(|x| x.scaled(scale).to_bits());
+                let actual = instructions.scaled_f16(x, scale).map(f16::to_bits);
+                assert_eq!(actual, expected, "f16 from {first:#x} by {scale}");
+                let x = x.map(|x| bf16::from_bits(x.to_bits()));
+                let expected = x.map(|x| x.scaled(scale).to_bits());
+                let actual = instructions.scaled_bf16(x, scale).map(bf16::to_bits);
+                assert_eq!(actual, expected, "bf16 from {first:#x} by {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_16_bit_product_equals_the_portable_one() {
+        #[cfg(has_avx512)]
+        if let Some(avx512) = Avx512::detect() {
+            check_products(avx512);
+        }
+        if let Some(avx2) = Avx2::detect() {
+            check_products(avx2);
         }
     }
 

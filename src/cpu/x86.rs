@@ -206,9 +206,6 @@ const fn round_key(seed: u64, round: usize) -> [u32; 2] {
     ]
 }
 
-/// Registers that go through the rounds side by side, to keep the multipliers busy.
-const SIDE_BY_SIDE: usize = 4;
-
 #[cfg(has_avx512)]
 #[expect(
     clippy::incompatible_msrv,
@@ -217,6 +214,8 @@ const SIDE_BY_SIDE: usize = 4;
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
     const BLOCKS: usize = 8;
+    // Registers that go through the rounds side by side, to keep the multipliers busy.
+    const SIDE_BY_SIDE: usize = 4;
     let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
         return Portable.words(seed, subsequence, first, out);
     };
@@ -269,6 +268,8 @@ fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS])
 #[target_feature(enable = "avx2")]
 fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
     const BLOCKS: usize = 4;
+    // There are 16 registers, half as many as with AVX-512.
+    const SIDE_BY_SIDE: usize = 2;
     let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
         return Portable.words(seed, subsequence, first, out);
     };
@@ -396,18 +397,27 @@ fn scaled_f16_avx2(x: [f16; 32], scale: f32) -> [f16; 32] {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn scaled_bf16_avx2(x: [bf16; 32], scale: f32) -> [bf16; 32] {
-    let halves: [__m256i; 2] = bytemuck::cast(x);
+    let [a, b]: [__m256i; 2] = bytemuck::cast(x);
+    bytemuck::cast([scaled_bf16_halves(a, scale), scaled_bf16_halves(b, scale)])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn scaled_bf16_halves(x: __m256i, scale: f32) -> __m256i {
     let zero = _mm256_setzero_si256();
-    bytemuck::cast(halves.map(|x| {
-        let [low, high] = [_mm256_unpacklo_epi16(zero, x), _mm256_unpackhi_epi16(zero, x)].map(|wide| {
-            let product = _mm256_mul_ps(_mm256_castsi256_ps(wide), _mm256_set1_ps(scale));
-            let product = _mm256_castps_si256(product);
-            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(product), _mm256_set1_epi32(1));
-            let rounded = _mm256_add_epi32(_mm256_add_epi32(product, _mm256_set1_epi32(0x7fff)), odd);
-            _mm256_srli_epi32::<16>(rounded)
-        });
-        with_quiet_nans_avx2(x, _mm256_packus_epi32(low, high), 0x7f80, 0x0040)
-    }))
+    let low = scaled_bf16_quarter(_mm256_unpacklo_epi16(zero, x), scale);
+    let high = scaled_bf16_quarter(_mm256_unpackhi_epi16(zero, x), scale);
+    with_quiet_nans_avx2(x, _mm256_packus_epi32(low, high), 0x7f80, 0x0040)
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
+    let product = _mm256_mul_ps(_mm256_castsi256_ps(wide), _mm256_set1_ps(scale));
+    let product = _mm256_castps_si256(product);
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(product), _mm256_set1_epi32(1));
+    let rounded = _mm256_add_epi32(_mm256_add_epi32(product, _mm256_set1_epi32(0x7fff)), odd);
+    _mm256_srli_epi32::<16>(rounded)
 }
 
 #[cfg(test)]

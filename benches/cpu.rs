@@ -49,13 +49,26 @@ fn operations<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: 
         group.bench_function(name, |b| b.iter(|| cpu::forward(&dropout, x, y).unwrap()));
     }
     let dropout = dropout(0.1, RandomBits::B32);
+    cpu::forward_with_bit_mask(&dropout, x, y, &mut mask).unwrap();
+    check(&dropout, x, y);
+    cpu::backward_from_bit_mask(&dropout, x, &mask, y).unwrap();
+    check(&dropout, x, y);
     group.bench_function("forward storing bits", |b| {
         b.iter(|| cpu::forward_with_bit_mask(&dropout, x, y, &mut mask).unwrap());
     });
     group.bench_function("backward from bits", |b| {
         b.iter(|| cpu::backward_from_bit_mask(&dropout, x, &mask, y).unwrap());
     });
-    check(&dropout, x, y);
+    group.bench_function("forward to a new vector", |b| {
+        b.iter(|| cpu::forward_to_vec(&dropout, x).unwrap());
+    });
+    group.bench_function("forward to a new vector, ordinary pages", |b| {
+        b.iter(|| {
+            let mut y = vec![T::zeroed(); x.len()];
+            cpu::forward(&dropout, x, &mut y).unwrap();
+            y
+        });
+    });
     group.bench_function("backward in place", |b| {
         b.iter(|| cpu::backward_in_place(&dropout, y).unwrap());
     });

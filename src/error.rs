@@ -25,6 +25,14 @@ pub enum SliceError {
     /// The elements run past global index 2^64.
     #[error(transparent)]
     Offset(#[from] OffsetOverflow),
+    /// An output could not be allocated.
+    #[error("no memory for an output of {elements} elements, {bytes} bytes; work in place or in smaller pieces")]
+    OutOfMemory {
+        /// Elements of the output.
+        elements: u64,
+        /// Its bytes.
+        bytes: u64,
+    },
 }
 
 /// Checks that a slice that goes with `elements` elements has `expected` items.

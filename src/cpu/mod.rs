@@ -2,9 +2,10 @@
 //!
 //! Work is cut at multiples of the mask word; a Philox block that a cut goes through is drawn on both
 //! sides of it, so any number of threads gives the same bits; inside a
-//! caller's rayon pool it runs in that pool. Small tensors are done on the calling thread. Nothing is
-//! allocated: outputs are the caller's, to be reused from call to call (a freshly allocated output
-//! costs more in page faults than the dropout itself), and the in-place forms need none.
+//! caller's rayon pool it runs in that pool. Small tensors are done on the calling thread. Outputs are the
+//! caller's, to be reused from call to call, and the in-place forms need none. A freshly allocated output
+//! costs more in page faults than the dropout itself; [`forward_to_vec`] and [`backward_to_vec`], which
+//! allocate one, ask for huge pages where the system has them, and are still slower than reuse.
 //!
 //! # Examples
 //!
@@ -19,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod pages;
 mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -617,6 +619,28 @@ pub fn forward<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<()
     Ok(())
 }
 
+/// [`forward`] into a new vector, for those who can't reuse one.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64 or there is no memory.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let y = cpu::forward_to_vec(&Dropout::new(0.5, 42)?, &[1.0f32; 8])?;
+/// assert!(y.iter().all(|&y| y == 0.0 || y == 2.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn forward_to_vec<T: Element>(dropout: &Dropout, x: &[T]) -> Result<Vec<T>, SliceError> {
+    dropout.check_len(x.len() as u64)?;
+    let mut y = pages::zeroed(x.len())?;
+    forward(dropout, x, &mut y)?;
+    Ok(y)
+}
+
 /// [`forward`] on the tensor's own memory.
 ///
 /// # Errors
@@ -684,6 +708,15 @@ pub fn backward<T: Element>(dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result
     check_output("dx", dy.len(), dx.len())?;
     training(dropout, dy.len(), Data::Apart(dy, dx)).run();
     Ok(())
+}
+
+/// [`backward`] into a new vector, for those who can't reuse one.
+///
+/// # Errors
+///
+/// [`SliceError`] where the elements pass global index 2^64 or there is no memory.
+pub fn backward_to_vec<T: Element>(dropout: &Dropout, dy: &[T]) -> Result<Vec<T>, SliceError> {
+    forward_to_vec(dropout, dy)
 }
 
 /// [`backward`] on the gradient's own memory.

@@ -1,4 +1,4 @@
-//! The CPU path compiled for AVX2 and AVX-512, chosen at run time; the only module with `unsafe`.
+//! The CPU path compiled for AVX2 and AVX-512, chosen at run time; with `unsafe`, as else only `pages` has it.
 //!
 //! Three things gain: the loops over elements, which the compiler vectorises by itself once it may; the
 //! Philox words, which it does not do well, so those are written out; fetching ahead. A word lives in the lower half

@@ -144,13 +144,13 @@ impl Probability {
         self.threshold
     }
 
-    /// True where nothing is drawn because every element is kept.
+    /// True where every element is kept, whatever its integer.
     #[must_use]
     pub const fn keeps_all(&self) -> bool {
         self.threshold == self.outcomes()
     }
 
-    /// True where nothing is drawn because no element is kept.
+    /// True where no element is kept, whatever its integer.
     #[must_use]
     pub const fn keeps_none(&self) -> bool {
         self.threshold == 0

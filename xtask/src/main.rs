@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod adapters;
+mod peers;
 mod test;
 
 use std::env;
@@ -16,6 +17,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   bench ...    wgpu-dropout bench, likewise; without arguments also a plot and a report under target/bench/
   verify ...   wgpu-dropout verify, likewise
   info ...     wgpu-dropout info, likewise
+  peers        times PyTorch, JAX, tinygrad, candle and Burn beside this crate; takes half an hour the first time
   test         all checks: format, clippy, docs, tests, doc tests, examples
   setup        only the set-up: says what is there and provides a software adapter where it can
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Some("bench") if arguments.len() == 1 => bench(),
         Some("apply" | "verify" | "info" | "bench") => tool(&arguments),
         Some("test") if arguments.len() == 1 => test::run(),
+        Some("peers") => peers::run(&arguments[1..]),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

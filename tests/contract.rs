@@ -213,3 +213,19 @@ fn neighbours_draw_their_own_words() {
         }
     }
 }
+
+#[test]
+fn new_vectors_hold_what_slices_get() {
+    use wgpu_dropout::{Dropout, cpu};
+    let dropout = Dropout::new(0.3, 9).unwrap().with_element_offset(5);
+    // The last is longer than a huge page.
+    for elements in [0, 1, 1000, (2 << 20) / 4 * 3 + 1] {
+        let x: Vec<f32> = (0..elements).map(|i| i as f32 - 7.5).collect();
+        let mut y = vec![1.0; elements];
+        cpu::forward(&dropout, &x, &mut y).unwrap();
+        assert!(cpu::forward_to_vec(&dropout, &x).unwrap() == y);
+        assert!(cpu::backward_to_vec(&dropout, &x).unwrap() == y);
+    }
+    let past = dropout.with_element_offset(u64::MAX);
+    assert!(cpu::forward_to_vec(&past, &[1.0f32; 2]).is_err());
+}

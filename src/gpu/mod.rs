@@ -8,11 +8,12 @@
 //! # Internals
 //!
 //! A [`Variant`] is a choice of one small WGSL file a slot, joined as text. [`plan`] cuts a tensor into
-//! dispatches by arithmetic alone. An invocation works on a tile of 16 elements: it loads them, draws
-//! the four, two or one Philox blocks that decide them, multiplies in hardware where operand and result
-//! are known to be finite and normal, goes through integers for the whole tile where one element is not,
-//! and stores 128 bits at a time. What is left at the end of a tensor goes through a second, word-by-word
-//! variant.
+//! dispatches by arithmetic alone. An invocation works on a tile of 16 elements: it loads them, draws the
+//! four, two or one Philox blocks that decide them (once what neighbours among them share), multiplies in
+//! hardware where operand and result are known to be finite and normal, goes through integers for the whole
+//! tile where one element is not, and stores 128 bits at a time. Where the element offset is no multiple of
+//! 16, tiles cut blocks, and a variant that shifts the stream is taken. What is left at the end of a tensor
+//! goes through another, word by word.
 
 mod binding;
 pub mod blocking;

@@ -118,14 +118,24 @@ const fn case(elements: u64, element_offset: u64, p: f64, scale_mode: ScaleMode)
     }
 }
 
+/// Elements whose integer of 32 or 16 bits is 0 in the stream of the cases: even they are dropped where p is
+/// 1, and they alone are kept where the threshold is 1. Of 8 bits there is one among any few hundred.
+const ZERO_OF_32_BITS: u64 = 0x1948_0d2e;
+const ZERO_OF_16_BITS: u64 = 0x1_7cf8;
+
+/// The key of the cases.
+const SEED: u64 = 0x0123_4567_89ab_cdef;
+const SUBSEQUENCE: u64 = 0xfedc_ba98_7654_3210;
+
 /// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
-const CASES: [Case; 13] = {
+const CASES: [Case; 16] = {
     use ScaleMode::{Classic, Inverted};
     [
         case(1, 0, 0.5, Inverted),
         case(31, 3, 0.1, Inverted),
         case(512, 0, 0.0, Inverted),
-        case(1000, 5, 1.0, Inverted),
+        case(1000, ZERO_OF_32_BITS - 505, 1.0, Inverted),
+        case(1000, ZERO_OF_16_BITS - 503, 1.0, Inverted),
         case(4096, (1 << 32) - 2, 0.25, Inverted),
         case(2051, u64::MAX - 2050, 0.9, Inverted),
         // Blocks pass 2^32 within the tensor, at each width of the random bits.
@@ -136,7 +146,9 @@ const CASES: [Case; 13] = {
         case(4099, (1 << 34) - 2048, 0.4, Inverted),
         case(2050, (1 << 35) - 1024, 0.6, Classic),
         case(1033, (1 << 36) - 512, 0.2, Inverted),
-        case(500, 16, 1.0, Inverted),
+        case(500, ZERO_OF_32_BITS / 16 * 16, 1.0, Inverted),
+        case(500, ZERO_OF_16_BITS / 16 * 16, 1.0, Inverted),
+        case(100, ZERO_OF_32_BITS / 16 * 16, 1.0 - 1e-13, Inverted),
     ]
 };
 
@@ -376,8 +388,8 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
     let dropout = Dropout {
         probability: Probability::new(case.p, subject.random_bits).map_err(|_| unreachable_case())?,
         scale_mode: case.scale_mode,
-        seed: 0x0123_4567_89ab_cdef,
-        subsequence: 0xfedc_ba98_7654_3210,
+        seed: SEED,
+        subsequence: SUBSEQUENCE,
         element_offset: case.element_offset,
     };
     let elements = case.elements;
@@ -805,6 +817,23 @@ fn first_wrong<T: Element>(input: &[T], output: &[T], scale: f32) -> Option<(u64
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_zeros_are_where_the_cases_have_them() {
+        for (element, random_bits) in [(ZERO_OF_32_BITS, RandomBits::B32), (ZERO_OF_16_BITS, RandomBits::B16)] {
+            let dropout = Dropout {
+                probability: Probability::new(1.0 - 1e-13, random_bits).expect("a probability"),
+                scale_mode: ScaleMode::Inverted,
+                seed: SEED,
+                subsequence: SUBSEQUENCE,
+                element_offset: element,
+            };
+            assert_eq!(dropout.probability.threshold(), 1);
+            let mut kept = [0u32];
+            reference::bit_mask(&dropout, 1, &mut kept).expect("lengths agree");
+            assert_eq!(kept, [1], "{random_bits:?}");
+        }
+    }
     use crate::gpu::Variant;
     use std::collections::HashSet;
 

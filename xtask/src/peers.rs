@@ -151,7 +151,7 @@ fn print(rows: &[Row]) {
             row.op,
             row.elements,
             row.p,
-            format!("{} {}", row.peer, row.version),
+            format!("{} {}", row.peer, row.version).trim_end(),
             row.output,
             row.seconds * 1e3,
             ratio(roof.filter(|_| row.device == "CPU")),

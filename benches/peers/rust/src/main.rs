@@ -94,6 +94,7 @@ fn ours_on_cpu(elements: usize, p: f64) -> Result<(), Failure> {
     }
     Bench {
         peer: "y = x * s",
+        version: "",
         ..bench
     }
     .report("forward", "reused", || {
@@ -118,6 +119,7 @@ fn ours_on_cpu(elements: usize, p: f64) -> Result<(), Failure> {
     bench.report("forward", "in place", || Ok(cpu::forward_in_place(&dropout, &mut y)?))?;
     Bench {
         peer: "y = x * s, again",
+        version: "",
         ..bench
     }
     .report("forward", "reused", || {
@@ -232,7 +234,7 @@ fn burn(device: Device, name: &str, elements: usize, p: f64) -> Result<(), Failu
     let y: Vec<f32> = dropout
         .forward(x.clone())
         .into_data()
-        .to_vec()
+        .try_to_vec()
         .map_err(|error| format!("{error:?}"))?;
     bench.check_share(y.iter().filter(|&&y| y != 0.0).count())?;
     let roof = Bench {

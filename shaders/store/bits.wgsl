@@ -14,9 +14,9 @@ fn main(
         return;
     }
     let left = params.elements - first;
-    var bits = 0u;
-    for (var half = 0u; half < 32u && half < left; half += TILE) {
-        bits |= bits_from_keep(do_tile((first + half) / TILE)) << half;
+    var bits = bits_from_keep(do_tile(word * 2u));
+    if left > TILE {
+        bits |= bits_from_keep(do_tile(word * 2u + 1u)) << TILE;
     }
     if left < 32u {
         bits &= (1u << left) - 1u;

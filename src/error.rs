@@ -25,6 +25,14 @@ pub enum SliceError {
     /// The elements run past global index 2^64.
     #[error(transparent)]
     Offset(#[from] OffsetOverflow),
+    /// The tensor is not the one that the index map describes.
+    #[error("{elements} elements, but the index map has {expected}; give the tensor that the map describes")]
+    Map {
+        /// Elements of the call.
+        elements: u64,
+        /// Elements of the map.
+        expected: u64,
+    },
     /// An output could not be allocated.
     #[error("no memory for an output of {elements} elements, {bytes} bytes; work in place or in smaller pieces")]
     OutOfMemory {

@@ -7,6 +7,7 @@ mod element;
 mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod index_map;
 mod philox;
 mod probability;
 pub mod reference;
@@ -14,6 +15,7 @@ pub mod reference;
 pub use dropout::{Dropout, FreshSeedError, OffsetOverflow};
 pub use element::{DType, Element, MaskFormat, bit_mask_words};
 pub use error::SliceError;
+pub use index_map::{Dimension, Draw, IndexMap, IndexMapError};
 pub use philox::{Philox4x32, philox4x32_10};
 pub use probability::{Probability, ProbabilityError, RandomBits, ScaleMode};
 

@@ -28,7 +28,7 @@ use half::{bf16, f16};
 use crate::element::bit_mask_words;
 use crate::error::check_length;
 use crate::philox::block;
-use crate::{Dropout, Element, SliceError};
+use crate::{Draw, Dropout, Element, SliceError};
 
 // Section 2: which integer an element draws.
 
@@ -51,10 +51,12 @@ fn integer(dropout: &Dropout, g: u64) -> u64 {
 ///
 /// # Panics
 ///
-/// In debug builds where `element_offset + i` passes 2^64; the functions over slices check that first.
+/// In debug builds where the element's global index passes 2^64; the functions over slices check that first.
 #[must_use]
-pub fn keeps(dropout: &Dropout, i: u64) -> bool {
-    integer(dropout, dropout.element_offset + i) < dropout.probability.threshold()
+pub fn keeps<'a>(draw: impl Into<Draw<'a>>, i: u64) -> bool {
+    let draw = draw.into();
+    // Section 8: where local element i lies in the stream.
+    integer(draw.dropout, draw.global(i)) < draw.dropout.probability.threshold()
 }
 
 // Section 5: what becomes of a kept element.
@@ -122,10 +124,6 @@ impl Kept for bf16 {
 
 // Section 6: forward and backward. They are one function of (mask, factor).
 
-fn check(dropout: &Dropout, elements: usize) -> Result<(), SliceError> {
-    Ok(dropout.check_len(elements as u64)?)
-}
-
 fn apply<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T], keep: impl Fn(usize) -> bool) {
     let scale = dropout.probability.training_scale(dropout.scale_mode);
     for (i, (&x, y)) in x.iter().zip(y).enumerate() {
@@ -149,10 +147,11 @@ fn is_set(bits: &[u32], i: usize) -> bool {
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`, or the elements pass global index 2^64.
-pub fn forward<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
-    check(dropout, x.len())?;
+pub fn forward<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(x.len() as u64)?;
     check_length("y", "elements", x.len() as u64, x.len() as u64, y.len())?;
-    apply(dropout, x, y, |i| keeps(dropout, i as u64));
+    apply(draw.dropout, x, y, |i| keeps(draw, i as u64));
     Ok(())
 }
 
@@ -161,9 +160,10 @@ pub fn forward<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<()
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
-pub fn forward_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
-    check(dropout, x.len())?;
-    apply_in_place(dropout, x, |i| keeps(dropout, i as u64));
+pub fn forward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(x.len() as u64)?;
+    apply_in_place(draw.dropout, x, |i| keeps(draw, i as u64));
     Ok(())
 }
 
@@ -172,16 +172,17 @@ pub fn forward_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<()
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn forward_with_bit_mask<T: Element>(
-    dropout: &Dropout,
+pub fn forward_with_bit_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     x: &[T],
     y: &mut [T],
     mask: &mut [u32],
 ) -> Result<(), SliceError> {
+    let draw = draw.into();
     let elements = x.len() as u64;
     check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
-    forward(dropout, x, y)?;
-    bit_mask(dropout, x.len(), mask)
+    forward(draw, x, y)?;
+    bit_mask(draw, x.len(), mask)
 }
 
 /// [`forward`] that also stores the byte mask, one byte an element.
@@ -189,16 +190,17 @@ pub fn forward_with_bit_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn forward_with_byte_mask<T: Element>(
-    dropout: &Dropout,
+pub fn forward_with_byte_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     x: &[T],
     y: &mut [T],
     mask: &mut [u8],
 ) -> Result<(), SliceError> {
+    let draw = draw.into();
     let elements = x.len() as u64;
     check_length("mask", "bytes", elements, elements, mask.len())?;
-    forward(dropout, x, y)?;
-    byte_mask(dropout, mask)
+    forward(draw, x, y)?;
+    byte_mask(draw, mask)
 }
 
 /// The gradient, with the mask drawn again: `dx = K(dy)` where kept, else +0.
@@ -206,10 +208,11 @@ pub fn forward_with_byte_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `dx` is not as long as `dy`, or the elements pass global index 2^64.
-pub fn backward<T: Element>(dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
-    check(dropout, dy.len())?;
+pub fn backward<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(dy.len() as u64)?;
     check_length("dx", "elements", dy.len() as u64, dy.len() as u64, dx.len())?;
-    apply(dropout, dy, dx, |i| keeps(dropout, i as u64));
+    apply(draw.dropout, dy, dx, |i| keeps(draw, i as u64));
     Ok(())
 }
 
@@ -218,8 +221,9 @@ pub fn backward<T: Element>(dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
-pub fn backward_in_place<T: Element>(dropout: &Dropout, dy: &mut [T]) -> Result<(), SliceError> {
-    forward_in_place(dropout, dy)
+pub fn backward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    forward_in_place(draw, dy)
 }
 
 /// The gradient, with the mask read from a bit mask.
@@ -227,17 +231,18 @@ pub fn backward_in_place<T: Element>(dropout: &Dropout, dy: &mut [T]) -> Result<
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_bit_mask<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_bit_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &[T],
     mask: &[u32],
     dx: &mut [T],
 ) -> Result<(), SliceError> {
+    let draw = draw.into();
     let elements = dy.len() as u64;
-    check(dropout, dy.len())?;
+    draw.check(dy.len() as u64)?;
     check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
     check_length("dx", "elements", elements, elements, dx.len())?;
-    apply(dropout, dy, dx, |i| is_set(mask, i));
+    apply(draw.dropout, dy, dx, |i| is_set(mask, i));
     Ok(())
 }
 
@@ -246,15 +251,16 @@ pub fn backward_from_bit_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_bit_mask_in_place<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_bit_mask_in_place<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &mut [T],
     mask: &[u32],
 ) -> Result<(), SliceError> {
+    let draw = draw.into();
     let elements = dy.len() as u64;
-    check(dropout, dy.len())?;
+    draw.check(dy.len() as u64)?;
     check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
-    apply_in_place(dropout, dy, |i| is_set(mask, i));
+    apply_in_place(draw.dropout, dy, |i| is_set(mask, i));
     Ok(())
 }
 
@@ -263,17 +269,18 @@ pub fn backward_from_bit_mask_in_place<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_byte_mask<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_byte_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &[T],
     mask: &[u8],
     dx: &mut [T],
 ) -> Result<(), SliceError> {
+    let draw = draw.into();
     let elements = dy.len() as u64;
-    check(dropout, dy.len())?;
+    draw.check(dy.len() as u64)?;
     check_length("mask", "bytes", elements, elements, mask.len())?;
     check_length("dx", "elements", elements, elements, dx.len())?;
-    apply(dropout, dy, dx, |i| mask[i] != 0);
+    apply(draw.dropout, dy, dx, |i| mask[i] != 0);
     Ok(())
 }
 
@@ -282,15 +289,16 @@ pub fn backward_from_byte_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_byte_mask_in_place<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_byte_mask_in_place<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &mut [T],
     mask: &[u8],
 ) -> Result<(), SliceError> {
+    let draw = draw.into();
     let elements = dy.len() as u64;
-    check(dropout, dy.len())?;
+    draw.check(dy.len() as u64)?;
     check_length("mask", "bytes", elements, elements, mask.len())?;
-    apply_in_place(dropout, dy, |i| mask[i] != 0);
+    apply_in_place(draw.dropout, dy, |i| mask[i] != 0);
     Ok(())
 }
 
@@ -302,13 +310,14 @@ pub fn backward_from_byte_mask_in_place<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `mask` has not `ceil(len / 32)` words, or the elements pass global index 2^64.
-pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
+pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
+    let draw = draw.into();
     let elements = len as u64;
-    check(dropout, len)?;
+    draw.check(len as u64)?;
     check_length("mask", "words", elements, bit_mask_words(elements), mask.len())?;
     mask.fill(0);
     for i in 0..len {
-        mask[i / 32] |= u32::from(keeps(dropout, i as u64)) << (i % 32);
+        mask[i / 32] |= u32::from(keeps(draw, i as u64)) << (i % 32);
     }
     Ok(())
 }
@@ -318,10 +327,11 @@ pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), S
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
-pub fn byte_mask(dropout: &Dropout, mask: &mut [u8]) -> Result<(), SliceError> {
-    check(dropout, mask.len())?;
+pub fn byte_mask<'a>(draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(mask.len() as u64)?;
     for (i, byte) in mask.iter_mut().enumerate() {
-        *byte = u8::from(keeps(dropout, i as u64));
+        *byte = u8::from(keeps(draw, i as u64));
     }
     Ok(())
 }
@@ -334,7 +344,8 @@ pub fn byte_mask(dropout: &Dropout, mask: &mut [u8]) -> Result<(), SliceError> {
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`.
-pub fn inference<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    let dropout = draw.into().dropout;
     check_length("y", "elements", x.len() as u64, x.len() as u64, y.len())?;
     y.copy_from_slice(x);
     inference_in_place(dropout, y)
@@ -345,7 +356,8 @@ pub fn inference<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<
 /// # Errors
 ///
 /// None today; a `Result` like its siblings.
-pub fn inference_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
+pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
+    let dropout = draw.into().dropout;
     if let Some(factor) = dropout.probability.inference_scale(dropout.scale_mode) {
         for x in x {
             *x = x.kept(factor);

@@ -72,7 +72,7 @@ macro_rules! on_every_path {
     ($($check:ident),*) => {
         $(#[test]
         fn $check() {
-            checks::$check(&Reference);
+            checks::$check(&Reference::default());
             for threads in [1, 2, 7] {
                 checks::$check(&Cpu::with_threads(threads));
             }
@@ -87,6 +87,14 @@ on_every_path!(
     slice_errors,
     any_byte_but_zero_keeps
 );
+
+#[test]
+fn mapped_vectors() {
+    checks::mapped_vectors(Reference::over);
+    for threads in [1, 2, 7] {
+        checks::mapped_vectors(|map| Cpu::with_threads(threads).over(map));
+    }
+}
 
 /// Lengths around lanes, mask words, tiles and parallel tasks.
 const LENGTHS: [usize; 17] = [

@@ -32,7 +32,9 @@ use words::{Instructions, Portable, READ, WORDS, WRITE, Words};
 use crate::MaskFormat;
 use crate::element::bit_mask_words;
 use crate::error::check_length;
-use crate::{Dropout, Element, RandomBits, SliceError};
+use crate::index_map::Dimension;
+use crate::philox::block;
+use crate::{Draw, Dropout, Element, IndexMap, RandomBits, SliceError};
 
 /// What jobs are cut at, and the most elements that are decided before they are applied: a multiple of every
 /// block and mask word, and of the elements that the words drawn at a time decide.
@@ -154,6 +156,7 @@ impl Scale for f16 {
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Drawn(&'a Dropout),
+    Mapped(&'a Dropout, &'a IndexMap),
     Bits(&'a [u32]),
     Bytes(&'a [u8]),
     All,
@@ -195,7 +198,7 @@ impl<T: Element> Job<'_, T> {
                 let (a, b) = bytes.split_at(middle);
                 (Source::Bytes(a), Source::Bytes(b))
             }
-            source @ (Source::Drawn(_) | Source::All) => (source, source),
+            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::All) => (source, source),
         };
         let (data, data_rest) = match self.data {
             Data::Apart(x, y) => {
@@ -307,6 +310,7 @@ impl<T: Element> Job<'_, T> {
                     let first = (self.first + at) as u64;
                     draw(dropout, first, keep.len(), instructions, Keep { keep });
                 }
+                Source::Mapped(dropout, map) => draw_mapped(dropout, map, (self.first + at) as u64, keep, instructions),
                 Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),
@@ -547,6 +551,50 @@ fn draw(dropout: &Dropout, first: u64, len: usize, instructions: impl Instructio
     }
 }
 
+/// Decides the elements from local index `first` on, run by run of the innermost dimension.
+#[inline(always)]
+fn draw_mapped(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
+    let inner = map
+        .merged()
+        .last()
+        .copied()
+        .unwrap_or(Dimension { length: 1, stride: 0 });
+    let mut at = 0;
+    while at < keep.len() {
+        let i = first + at as u64;
+        // The rest of the run that the element lies in.
+        let left = inner.length - i % inner.length;
+        let end = at.saturating_add(left as usize).min(keep.len());
+        let run = &mut keep[at..end];
+        let start = dropout.with_element_offset(dropout.element_offset + map.index(i));
+        match inner.stride {
+            0 => run.fill(u8::from(decision(&start, 0))),
+            1 if run.len() >= LONG_RUN => draw(&start, 0, run.len(), instructions, Keep { keep: run }),
+            stride => {
+                for (keep, n) in run.iter_mut().zip(0..) {
+                    *keep = u8::from(decision(&start, n * stride));
+                }
+            }
+        }
+        at = end;
+    }
+}
+
+/// From this length on a run is worth the words that are drawn at a time.
+const LONG_RUN: usize = 32;
+
+/// Whether the element so far from the call's first is kept.
+#[inline(always)]
+fn decision(dropout: &Dropout, distance: u64) -> bool {
+    let random_bits = dropout.probability.random_bits();
+    let lanes = u64::from(random_bits.lanes());
+    let g = dropout.element_offset + distance;
+    let words = block(dropout.seed, dropout.subsequence, g / lanes);
+    let bit = (g % lanes) as u32 * random_bits.bits();
+    let lane = u64::from(words[bit as usize / 32] >> (bit % 32)) & ((1 << random_bits.bits()) - 1);
+    lane < dropout.probability.threshold()
+}
+
 #[inline(always)]
 fn draw_lanes<L: Lane>(
     dropout: &Dropout,
@@ -583,12 +631,16 @@ fn draw_lanes<L: Lane>(
     }
 }
 
-fn training<'a, T: Element>(dropout: &'a Dropout, len: usize, data: Data<'a, T>) -> Job<'a, T> {
+fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
+    let Draw { dropout, map } = draw.into();
     Job {
         first: 0,
         len,
         scale: dropout.probability.training_scale(dropout.scale_mode),
-        source: Source::Drawn(dropout),
+        source: match map {
+            None => Source::Drawn(dropout),
+            Some(map) => Source::Mapped(dropout, map),
+        },
         data,
         sink: Sink::None,
     }
@@ -612,10 +664,11 @@ fn check_bytes(elements: usize, mask: &[u8]) -> Result<(), SliceError> {
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`, or the elements pass global index 2^64.
-pub fn forward<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
-    dropout.check_len(x.len() as u64)?;
+pub fn forward<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(x.len() as u64)?;
     check_output("y", x.len(), y.len())?;
-    training(dropout, x.len(), Data::Apart(x, y)).run();
+    training(draw, x.len(), Data::Apart(x, y)).run();
     Ok(())
 }
 
@@ -634,10 +687,11 @@ pub fn forward<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<()
 /// assert!(y.iter().all(|&y| y == 0.0 || y == 2.0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn forward_to_vec<T: Element>(dropout: &Dropout, x: &[T]) -> Result<Vec<T>, SliceError> {
-    dropout.check_len(x.len() as u64)?;
+pub fn forward_to_vec<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T]) -> Result<Vec<T>, SliceError> {
+    let draw = draw.into();
+    draw.check(x.len() as u64)?;
     let mut y = pages::zeroed(x.len())?;
-    forward(dropout, x, &mut y)?;
+    forward(draw, x, &mut y)?;
     Ok(y)
 }
 
@@ -646,9 +700,10 @@ pub fn forward_to_vec<T: Element>(dropout: &Dropout, x: &[T]) -> Result<Vec<T>, 
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
-pub fn forward_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
-    dropout.check_len(x.len() as u64)?;
-    training(dropout, x.len(), Data::InPlace(x)).run();
+pub fn forward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(x.len() as u64)?;
+    training(draw, x.len(), Data::InPlace(x)).run();
     Ok(())
 }
 
@@ -657,16 +712,17 @@ pub fn forward_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<()
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn forward_with_bit_mask<T: Element>(
-    dropout: &Dropout,
+pub fn forward_with_bit_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     x: &[T],
     y: &mut [T],
     mask: &mut [u32],
 ) -> Result<(), SliceError> {
-    dropout.check_len(x.len() as u64)?;
+    let draw = draw.into();
+    draw.check(x.len() as u64)?;
     check_output("y", x.len(), y.len())?;
     check_bits(x.len(), mask)?;
-    let job = training(dropout, x.len(), Data::Apart(x, y));
+    let job = training(draw, x.len(), Data::Apart(x, y));
     Job {
         sink: Sink::Bits(mask),
         ..job
@@ -680,16 +736,17 @@ pub fn forward_with_bit_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn forward_with_byte_mask<T: Element>(
-    dropout: &Dropout,
+pub fn forward_with_byte_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     x: &[T],
     y: &mut [T],
     mask: &mut [u8],
 ) -> Result<(), SliceError> {
-    dropout.check_len(x.len() as u64)?;
+    let draw = draw.into();
+    draw.check(x.len() as u64)?;
     check_output("y", x.len(), y.len())?;
     check_bytes(x.len(), mask)?;
-    let job = training(dropout, x.len(), Data::Apart(x, y));
+    let job = training(draw, x.len(), Data::Apart(x, y));
     Job {
         sink: Sink::Bytes(mask),
         ..job
@@ -703,10 +760,11 @@ pub fn forward_with_byte_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `dx` is not as long as `dy`, or the elements pass global index 2^64.
-pub fn backward<T: Element>(dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
-    dropout.check_len(dy.len() as u64)?;
+pub fn backward<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(dy.len() as u64)?;
     check_output("dx", dy.len(), dx.len())?;
-    training(dropout, dy.len(), Data::Apart(dy, dx)).run();
+    training(draw, dy.len(), Data::Apart(dy, dx)).run();
     Ok(())
 }
 
@@ -715,8 +773,9 @@ pub fn backward<T: Element>(dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64 or there is no memory.
-pub fn backward_to_vec<T: Element>(dropout: &Dropout, dy: &[T]) -> Result<Vec<T>, SliceError> {
-    forward_to_vec(dropout, dy)
+pub fn backward_to_vec<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T]) -> Result<Vec<T>, SliceError> {
+    let draw = draw.into();
+    forward_to_vec(draw, dy)
 }
 
 /// [`backward`] on the gradient's own memory.
@@ -724,8 +783,9 @@ pub fn backward_to_vec<T: Element>(dropout: &Dropout, dy: &[T]) -> Result<Vec<T>
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
-pub fn backward_in_place<T: Element>(dropout: &Dropout, dy: &mut [T]) -> Result<(), SliceError> {
-    forward_in_place(dropout, dy)
+pub fn backward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &mut [T]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    forward_in_place(draw, dy)
 }
 
 /// The gradient, with the mask read from a bit mask.
@@ -733,16 +793,17 @@ pub fn backward_in_place<T: Element>(dropout: &Dropout, dy: &mut [T]) -> Result<
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_bit_mask<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_bit_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &[T],
     mask: &[u32],
     dx: &mut [T],
 ) -> Result<(), SliceError> {
-    dropout.check_len(dy.len() as u64)?;
+    let draw = draw.into();
+    draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    let job = training(dropout, dy.len(), Data::Apart(dy, dx));
+    let job = training(draw, dy.len(), Data::Apart(dy, dx));
     Job {
         source: Source::Bits(mask),
         ..job
@@ -756,14 +817,15 @@ pub fn backward_from_bit_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_bit_mask_in_place<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_bit_mask_in_place<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &mut [T],
     mask: &[u32],
 ) -> Result<(), SliceError> {
-    dropout.check_len(dy.len() as u64)?;
+    let draw = draw.into();
+    draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
-    let job = training(dropout, dy.len(), Data::InPlace(dy));
+    let job = training(draw, dy.len(), Data::InPlace(dy));
     Job {
         source: Source::Bits(mask),
         ..job
@@ -777,16 +839,17 @@ pub fn backward_from_bit_mask_in_place<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_byte_mask<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_byte_mask<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &[T],
     mask: &[u8],
     dx: &mut [T],
 ) -> Result<(), SliceError> {
-    dropout.check_len(dy.len() as u64)?;
+    let draw = draw.into();
+    draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    let job = training(dropout, dy.len(), Data::Apart(dy, dx));
+    let job = training(draw, dy.len(), Data::Apart(dy, dx));
     Job {
         source: Source::Bytes(mask),
         ..job
@@ -800,14 +863,15 @@ pub fn backward_from_byte_mask<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
-pub fn backward_from_byte_mask_in_place<T: Element>(
-    dropout: &Dropout,
+pub fn backward_from_byte_mask_in_place<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
     dy: &mut [T],
     mask: &[u8],
 ) -> Result<(), SliceError> {
-    dropout.check_len(dy.len() as u64)?;
+    let draw = draw.into();
+    draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
-    let job = training(dropout, dy.len(), Data::InPlace(dy));
+    let job = training(draw, dy.len(), Data::InPlace(dy));
     Job {
         source: Source::Bytes(mask),
         ..job
@@ -821,10 +885,11 @@ pub fn backward_from_byte_mask_in_place<T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `mask` has another length, or the elements pass global index 2^64.
-pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
-    dropout.check_len(len as u64)?;
+pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(len as u64)?;
     check_bits(len, mask)?;
-    let job = training::<f32>(dropout, len, Data::None);
+    let job = training::<f32>(draw, len, Data::None);
     Job {
         sink: Sink::Bits(mask),
         ..job
@@ -838,9 +903,10 @@ pub fn bit_mask(dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), S
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
-pub fn byte_mask(dropout: &Dropout, mask: &mut [u8]) -> Result<(), SliceError> {
-    dropout.check_len(mask.len() as u64)?;
-    let job = training::<f32>(dropout, mask.len(), Data::None);
+pub fn byte_mask<'a>(draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), SliceError> {
+    let draw = draw.into();
+    draw.check(mask.len() as u64)?;
+    let job = training::<f32>(draw, mask.len(), Data::None);
     Job {
         sink: Sink::Bytes(mask),
         ..job
@@ -854,7 +920,8 @@ pub fn byte_mask(dropout: &Dropout, mask: &mut [u8]) -> Result<(), SliceError> {
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`.
-pub fn inference<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
+    let dropout = draw.into().dropout;
     check_output("y", x.len(), y.len())?;
     match dropout.probability.inference_scale(dropout.scale_mode) {
         None => y.copy_from_slice(x),
@@ -868,7 +935,8 @@ pub fn inference<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<
 /// # Errors
 ///
 /// None today; a `Result` like its siblings.
-pub fn inference_in_place<T: Element>(dropout: &Dropout, x: &mut [T]) -> Result<(), SliceError> {
+pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
+    let dropout = draw.into().dropout;
     if let Some(scale) = dropout.probability.inference_scale(dropout.scale_mode) {
         run_inference(scale, x.len(), Data::InPlace(x));
     }

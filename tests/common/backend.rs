@@ -4,9 +4,16 @@ use std::error::Error;
 
 #[cfg(feature = "gpu")]
 use wgpu_dropout::gpu::blocking::Context;
-use wgpu_dropout::{Dropout, Element, cpu, reference};
+use wgpu_dropout::{Draw, Dropout, Element, IndexMap, cpu, reference};
 
 type Outcome = Result<(), Box<dyn Error>>;
+
+fn draw<'a>(dropout: &'a Dropout, map: Option<&'a IndexMap>) -> Draw<'a> {
+    match map {
+        Some(map) => dropout.over(map),
+        None => dropout.into(),
+    }
+}
 
 macro_rules! backends {
     ($($name:ident$(<$element:ident>)?($($argument:ident: $type:ty),*);)*) => {
@@ -16,7 +23,16 @@ macro_rules! backends {
             $(fn $name$(<$element: Element>)?(&self, dropout: &Dropout, $($argument: $type),*) -> Outcome;)*
         }
 
-        pub struct Reference;
+        #[derive(Default)]
+        pub struct Reference {
+            map: Option<IndexMap>,
+        }
+
+        impl Reference {
+            pub fn over(map: IndexMap) -> Self {
+                Self { map: Some(map) }
+            }
+        }
 
         impl Backend for Reference {
             fn name(&self) -> String {
@@ -24,26 +40,34 @@ macro_rules! backends {
             }
 
             $(fn $name$(<$element: Element>)?(&self, dropout: &Dropout, $($argument: $type),*) -> Outcome {
-                Ok(reference::$name(dropout, $($argument),*)?)
+                Ok(reference::$name(draw(dropout, self.map.as_ref()), $($argument),*)?)
             })*
         }
 
         /// The CPU path in a pool of that many threads.
-        pub struct Cpu(rayon::ThreadPool);
+        pub struct Cpu {
+            pool: rayon::ThreadPool,
+            map: Option<IndexMap>,
+        }
 
         impl Cpu {
             pub fn with_threads(threads: usize) -> Self {
-                Self(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                Self { pool, map: None }
+            }
+
+            pub fn over(self, map: IndexMap) -> Self {
+                Self { map: Some(map), ..self }
             }
         }
 
         impl Backend for Cpu {
             fn name(&self) -> String {
-                format!("cpu, {} threads", self.0.current_num_threads())
+                format!("cpu, {} threads", self.pool.current_num_threads())
             }
 
             $(fn $name$(<$element: Element>)?(&self, dropout: &Dropout, $($argument: $type),*) -> Outcome {
-                Ok(self.0.install(|| cpu::$name(dropout, $($argument),*))?)
+                Ok(self.pool.install(|| cpu::$name(draw(dropout, self.map.as_ref()), $($argument),*))?)
             })*
         }
 

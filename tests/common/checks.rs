@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use sha2::{Digest, Sha256};
-use wgpu_dropout::{DType, Element, ScaleMode, SliceError, bit_mask_words};
+use wgpu_dropout::{DType, Element, IndexMap, ScaleMode, SliceError, bit_mask_words};
 
 use super::Bits;
 use super::backend::Backend;
@@ -11,14 +11,26 @@ use super::vectors::{self, Case};
 /// Every case of `dropout_v1.json` without an index map, through every operation.
 pub fn dropout_vectors(backend: &impl Backend) {
     let cases = vectors::dropout();
-    // The others have an index map (contract section 8), which is not built yet.
     assert_eq!(cases.len(), 192);
     for case in &cases {
-        match case.dtype() {
-            DType::F32 => dropout_case::<f32>(backend, case),
-            DType::F16 => dropout_case::<f16>(backend, case),
-            DType::Bf16 => dropout_case::<bf16>(backend, case),
-        }
+        dropout_case_of_any_type(backend, case);
+    }
+}
+
+/// Those with an index map, on the backends that go by one.
+pub fn mapped_vectors<B: Backend>(over: impl Fn(IndexMap) -> B) {
+    let cases = vectors::mapped();
+    assert_eq!(cases.len(), 7);
+    for case in &cases {
+        dropout_case_of_any_type(&over(case.map()), case);
+    }
+}
+
+fn dropout_case_of_any_type(backend: &impl Backend, case: &Case) {
+    match case.dtype() {
+        DType::F32 => dropout_case::<f32>(backend, case),
+        DType::F16 => dropout_case::<f16>(backend, case),
+        DType::Bf16 => dropout_case::<bf16>(backend, case),
     }
 }
 

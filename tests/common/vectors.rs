@@ -1,7 +1,7 @@
 //! The known answers in `tests/vectors/`: read, never written.
 
 use serde::Deserialize;
-use wgpu_dropout::{DType, Dropout, Probability, RandomBits, ScaleMode};
+use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits, ScaleMode};
 
 #[derive(Deserialize)]
 struct File<C> {
@@ -65,19 +65,33 @@ pub struct Case {
     pub output: Vec<String>,
     bit_mask: Vec<String>,
     byte_mask: String,
-    mask_strides: Option<serde_json::Value>,
+    shape: Option<Vec<u64>>,
+    mask_strides: Option<Vec<String>>,
+}
+
+fn all_dropout() -> impl Iterator<Item = Case> {
+    let file: File<Case> = serde_json::from_str(include_str!("../vectors/dropout_v1.json")).unwrap();
+    file.cases.into_iter()
 }
 
 /// The cases without an index map.
 pub fn dropout() -> Vec<Case> {
-    let file: File<Case> = serde_json::from_str(include_str!("../vectors/dropout_v1.json")).unwrap();
-    file.cases
-        .into_iter()
-        .filter(|case| case.mask_strides.is_none())
-        .collect()
+    all_dropout().filter(|case| case.mask_strides.is_none()).collect()
+}
+
+/// The cases with one.
+pub fn mapped() -> Vec<Case> {
+    all_dropout().filter(|case| case.mask_strides.is_some()).collect()
 }
 
 impl Case {
+    /// The index map of a case that has one.
+    pub fn map(&self) -> IndexMap {
+        let strides = self.mask_strides.as_ref().unwrap();
+        let strides: Vec<u64> = strides.iter().map(|hex| hex64(hex)).collect();
+        IndexMap::new(self.shape.as_ref().unwrap(), &strides).unwrap()
+    }
+
     pub fn dtype(&self) -> DType {
         dtype(&self.dtype)
     }

@@ -1,0 +1,537 @@
+//! Where the elements of a tensor lie in the random stream: broadcast masks, shards, other memory layouts.
+//!
+//! One mechanism (contract section 8): a mask stride for each dimension.
+
+use core::ops::Range;
+
+use thiserror::Error;
+
+use crate::{Dropout, OffsetOverflow, SliceError};
+
+/// Maps the elements of a tensor, in storage order, to elements of the random stream (contract section 8).
+///
+/// The element at local index `(i0, ..., ik)` of a tensor of shape `(n0, ..., nk)`, stored row-major, takes
+/// the decision of stream element `element_offset + i0 m0 + ... + ik mk`. A stride of 0 shares one decision
+/// along its dimension. Dimensions that lie one after the other in the stream, too, are merged, so that a map
+/// costs only what it needs.
+///
+/// Passed along with a [`Dropout`] by [`Dropout::over`].
+///
+/// # Examples
+///
+/// Whole feature maps are dropped, the shard of a tensor draws what the whole would have drawn there, and
+/// another memory layout keeps the mask on the logical element:
+///
+/// ```
+/// use wgpu_dropout::{Dropout, IndexMap, cpu};
+///
+/// let dropout = Dropout::new(0.5, 42)?;
+/// let shape = [2, 3, 4, 4];
+/// let x = [1.0f32; 2 * 3 * 4 * 4];
+/// let mut y = [0.0; 96];
+/// cpu::forward(dropout.over(&IndexMap::channels(&shape)?), &x, &mut y)?;
+/// assert!(y.chunks(16).all(|map| map.iter().all(|&y| y == map[0])));
+///
+/// // Rows 1 and 2, columns 2 to 4 of a tensor of 4 by 6.
+/// let whole = IndexMap::plain(&[4, 6])?;
+/// let mut all = [0.0; 24];
+/// cpu::forward(dropout.over(&whole), &[1.0f32; 24], &mut all)?;
+/// let mut shard = [0.0; 6];
+/// cpu::forward(dropout.over(&whole.shard(&[1..3, 2..5])?), &[1.0f32; 6], &mut shard)?;
+/// assert_eq!(shard[..3], all[8..11]);
+/// assert_eq!(shard[3..], all[14..17]);
+///
+/// // The same tensor stored column by column.
+/// let mut columns = [0.0; 24];
+/// cpu::forward(dropout.over(&whole.permuted(&[1, 0])?), &[1.0f32; 24], &mut columns)?;
+/// assert_eq!(columns[4 * 5 + 3], all[6 * 3 + 5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexMap {
+    /// Stream index of the first element, relative to the call's `element_offset`.
+    offset: u64,
+    dimensions: Vec<Dimension>,
+    /// The same with neighbours joined where they can be, and without those of length 1; outermost first.
+    merged: Vec<Dimension>,
+    elements: u64,
+}
+
+/// A dimension of an [`IndexMap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dimension {
+    /// How many.
+    pub length: u64,
+    /// Distance of neighbours in the stream; 0 where they share a decision.
+    pub stride: u64,
+}
+
+/// Not a map.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexMapError {
+    /// Two lists that belong together differ in length.
+    #[error("{name} has {actual} entries, but the shape has {dimensions} dimensions; give one for each")]
+    Rank {
+        /// The list at fault.
+        name: &'static str,
+        /// Its length.
+        actual: usize,
+        /// Dimensions of the shape.
+        dimensions: usize,
+    },
+    /// More elements, or an index further out, than 64 bits can count.
+    #[error("the shape {shape:?} with mask strides {strides:?} passes 2^64; use smaller lengths or strides")]
+    Overflow {
+        /// The lengths.
+        shape: Vec<u64>,
+        /// The strides.
+        strides: Vec<u64>,
+    },
+    /// A noise shape that does not broadcast.
+    #[error("noise shape has {noise} in dimension {dimension}, where the shape has {length}; use {length} or 1")]
+    NoiseShape {
+        /// Which dimension.
+        dimension: usize,
+        /// What the noise shape has there.
+        noise: u64,
+        /// What the shape has there.
+        length: u64,
+    },
+    /// A dimension that the shape has not.
+    #[error("dimension {dimension} of a shape with {dimensions} dimensions; count from 0")]
+    Dimension {
+        /// Which.
+        dimension: usize,
+        /// How many there are.
+        dimensions: usize,
+    },
+    /// A shard that reaches out of the tensor.
+    #[error("{start}..{end} in dimension {dimension} is no range of its {length} entries")]
+    Shard {
+        /// Which dimension.
+        dimension: usize,
+        /// First entry.
+        start: u64,
+        /// One past the last entry.
+        end: u64,
+        /// Entries of the dimension.
+        length: u64,
+    },
+    /// An order that leaves a dimension out or names one twice.
+    #[error("{order:?} is no order of the dimensions 0 to {last}; name each once")]
+    Order {
+        /// The order given.
+        order: Vec<usize>,
+        /// The last dimension.
+        last: usize,
+    },
+}
+
+impl IndexMap {
+    /// A tensor of that shape with those mask strides.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError`] where the lists differ in length, or elements or indices pass 2^64.
+    pub fn new(shape: &[u64], mask_strides: &[u64]) -> Result<Self, IndexMapError> {
+        check_rank("mask_strides", mask_strides.len(), shape)?;
+        let dimensions = shape.iter().zip(mask_strides);
+        Self::of(
+            0,
+            dimensions
+                .map(|(&length, &stride)| Dimension { length, stride })
+                .collect(),
+        )
+    }
+
+    fn of(offset: u64, dimensions: Vec<Dimension>) -> Result<Self, IndexMapError> {
+        let overflow = || IndexMapError::Overflow {
+            shape: dimensions.iter().map(|dimension| dimension.length).collect(),
+            strides: dimensions.iter().map(|dimension| dimension.stride).collect(),
+        };
+        let elements = dimensions
+            .iter()
+            .try_fold(1u64, |product, dimension| product.checked_mul(dimension.length));
+        // A length of 0 makes the tensor empty, however long the others are.
+        let is_empty = dimensions.iter().any(|dimension| dimension.length == 0);
+        let elements = if is_empty { 0 } else { elements.ok_or_else(overflow)? };
+        if !is_empty {
+            dimensions
+                .iter()
+                .try_fold(offset, |last, dimension| {
+                    last.checked_add((dimension.length - 1).checked_mul(dimension.stride)?)
+                })
+                .ok_or_else(overflow)?;
+        }
+        let mut merged: Vec<Dimension> = Vec::new();
+        for &inner in dimensions.iter().filter(|dimension| dimension.length != 1) {
+            match merged.last_mut() {
+                // One step outside is as far as all of the inside.
+                Some(outer) if inner.length.checked_mul(inner.stride) == Some(outer.stride) => {
+                    *outer = Dimension {
+                        length: outer.length.saturating_mul(inner.length),
+                        stride: inner.stride,
+                    };
+                }
+                _ => merged.push(inner),
+            }
+        }
+        Ok(Self {
+            offset,
+            dimensions,
+            merged,
+            elements,
+        })
+    }
+
+    /// Every element has a decision of its own, in row-major order: what a call without a map does.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError::Overflow`].
+    pub fn plain(shape: &[u64]) -> Result<Self, IndexMapError> {
+        Self::noise_shape(shape, shape)
+    }
+
+    /// The mask has its own shape, which is broadcast: each length is the tensor's or 1 (Keras' `noise_shape`).
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError`] where the noise shape does not broadcast to the shape, or elements pass 2^64.
+    pub fn noise_shape(shape: &[u64], noise_shape: &[u64]) -> Result<Self, IndexMapError> {
+        check_rank("noise_shape", noise_shape.len(), shape)?;
+        let mut strides = vec![0; shape.len()];
+        let mut stride = Some(1u64);
+        for (dimension, (&length, &noise)) in shape.iter().zip(noise_shape).enumerate().rev() {
+            if noise == length {
+                // A stride that passes 2^64 is an error only where it is used.
+                strides[dimension] = if length == 1 { 0 } else { stride.unwrap_or(u64::MAX) };
+                stride = stride.and_then(|stride| stride.checked_mul(length));
+            } else if noise != 1 {
+                return Err(IndexMapError::NoiseShape {
+                    dimension,
+                    noise,
+                    length,
+                });
+            }
+        }
+        Self::new(shape, &strides)
+    }
+
+    /// Whole channels are dropped: one decision for each sample and channel of `(samples, channels, ...)`,
+    /// shared over what follows (Dropout1d, Dropout2d and Dropout3d of feature maps).
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError::Dimension`] for less than two dimensions; [`IndexMapError::Overflow`].
+    pub fn channels(shape: &[u64]) -> Result<Self, IndexMapError> {
+        Self::shared_from(shape, 2)
+    }
+
+    /// Whole samples are dropped: one decision for each entry of dimension 0 (drop path, stochastic depth).
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError::Dimension`] for no dimension at all; [`IndexMapError::Overflow`].
+    pub fn drop_path(shape: &[u64]) -> Result<Self, IndexMapError> {
+        Self::shared_from(shape, 1)
+    }
+
+    /// One decision for each entry of the dimensions before `first`.
+    fn shared_from(shape: &[u64], first: usize) -> Result<Self, IndexMapError> {
+        if shape.len() < first {
+            return Err(IndexMapError::Dimension {
+                dimension: first - 1,
+                dimensions: shape.len(),
+            });
+        }
+        let mut noise = vec![1; shape.len()];
+        noise[..first].copy_from_slice(&shape[..first]);
+        Self::noise_shape(shape, &noise)
+    }
+
+    /// The same mask along one dimension, say over time (variational dropout of recurrent nets).
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError::Dimension`] where the shape has no such dimension; [`IndexMapError::Overflow`].
+    pub fn same_over(shape: &[u64], dimension: usize) -> Result<Self, IndexMapError> {
+        let mut noise = shape.to_vec();
+        *noise.get_mut(dimension).ok_or(IndexMapError::Dimension {
+            dimension,
+            dimensions: shape.len(),
+        })? = 1;
+        Self::noise_shape(shape, &noise)
+    }
+
+    /// The part of this tensor in those ranges, one for each dimension, stored on its own: it draws what the
+    /// whole draws there.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError`] where there is not one range inside the tensor for each dimension.
+    pub fn shard(&self, ranges: &[Range<u64>]) -> Result<Self, IndexMapError> {
+        check_rank("ranges", ranges.len(), &self.dimensions)?;
+        let mut offset = self.offset;
+        let mut dimensions = self.dimensions.clone();
+        for (n, (dimension, range)) in dimensions.iter_mut().zip(ranges).enumerate() {
+            let length = dimension.length;
+            if range.start > range.end || range.end > length {
+                return Err(IndexMapError::Shard {
+                    dimension: n,
+                    start: range.start,
+                    end: range.end,
+                    length,
+                });
+            }
+            dimension.length = range.end - range.start;
+            // The corner lies inside unless the shard is empty, when it does not matter.
+            offset = offset.wrapping_add(range.start.wrapping_mul(dimension.stride));
+        }
+        Self::of(offset, dimensions)
+    }
+
+    /// The same tensor stored with its dimensions in another order, outermost first: `[0, 2, 3, 1]` takes
+    /// `(samples, channels, height, width)` to `(samples, height, width, channels)`.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError::Order`] where the order does not name each dimension once.
+    pub fn permuted(&self, order: &[usize]) -> Result<Self, IndexMapError> {
+        let mut named = vec![false; self.dimensions.len()];
+        let is_order = order.len() == named.len()
+            && order
+                .iter()
+                .all(|&n| named.get_mut(n).is_some_and(|named| !core::mem::replace(named, true)));
+        if !is_order {
+            return Err(IndexMapError::Order {
+                order: order.to_vec(),
+                last: self.dimensions.len().saturating_sub(1),
+            });
+        }
+        Self::of(self.offset, order.iter().map(|&n| self.dimensions[n]).collect())
+    }
+
+    /// Elements of the tensor.
+    #[must_use]
+    pub fn elements(&self) -> u64 {
+        self.elements
+    }
+
+    /// Stream index of the first element, relative to the call's `element_offset`.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The dimensions as they were given, outermost first.
+    #[must_use]
+    pub fn dimensions(&self) -> &[Dimension] {
+        &self.dimensions
+    }
+
+    /// The fewest dimensions that say the same, outermost first: what kernels work with.
+    #[must_use]
+    pub fn merged(&self) -> &[Dimension] {
+        &self.merged
+    }
+
+    /// Stream index of local element `i`, which exists, relative to the call's `element_offset`.
+    pub(crate) fn index(&self, i: u64) -> u64 {
+        let (index, _) = self
+            .merged
+            .iter()
+            .rev()
+            .fold((self.offset, i), |(index, rest), dimension| {
+                (
+                    index + rest % dimension.length * dimension.stride,
+                    rest / dimension.length,
+                )
+            });
+        index
+    }
+
+    /// One past the greatest stream index, relative to the call's `element_offset`; None for 2^64.
+    fn end(&self) -> Option<u64> {
+        let last = |dimension: &Dimension| (dimension.length - 1) * dimension.stride;
+        (self.offset + self.merged.iter().map(last).sum::<u64>()).checked_add(1)
+    }
+}
+
+fn check_rank<T>(name: &'static str, actual: usize, shape: &[T]) -> Result<(), IndexMapError> {
+    if actual == shape.len() {
+        return Ok(());
+    }
+    Err(IndexMapError::Rank {
+        name,
+        actual,
+        dimensions: shape.len(),
+    })
+}
+
+/// A dropout call and where its elements lie in the stream: made of a `&Dropout` or by [`Dropout::over`].
+#[derive(Clone, Copy, Debug)]
+pub struct Draw<'a> {
+    pub(crate) dropout: &'a Dropout,
+    pub(crate) map: Option<&'a IndexMap>,
+}
+
+impl<'a> From<&'a Dropout> for Draw<'a> {
+    fn from(dropout: &'a Dropout) -> Self {
+        Self { dropout, map: None }
+    }
+}
+
+impl Dropout {
+    /// The same call over a tensor whose elements lie in the stream as the map says.
+    #[must_use]
+    pub const fn over<'a>(&'a self, map: &'a IndexMap) -> Draw<'a> {
+        Draw {
+            dropout: self,
+            map: Some(map),
+        }
+    }
+}
+
+impl Draw<'_> {
+    /// Checks that the tensor has the map's elements and that none passes global index 2^64.
+    pub(crate) fn check(&self, elements: u64) -> Result<(), SliceError> {
+        let Some(map) = self.map else {
+            return Ok(self.dropout.check_len(elements)?);
+        };
+        if elements != map.elements {
+            return Err(SliceError::Map {
+                elements,
+                expected: map.elements,
+            });
+        }
+        if elements == 0 {
+            return Ok(());
+        }
+        match map.end() {
+            Some(end) => Ok(self.dropout.check_len(end)?),
+            None if self.dropout.element_offset == 0 => Ok(()),
+            None => Err(SliceError::Offset(OffsetOverflow {
+                element_offset: self.dropout.element_offset,
+                len: u64::MAX,
+            })),
+        }
+    }
+
+    /// Global index of local element `i`.
+    pub(crate) fn global(&self, i: u64) -> u64 {
+        self.dropout.element_offset + self.map.map_or(i, |map| map.index(i))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(map: &IndexMap) -> Vec<(u64, u64)> {
+        map.merged().iter().map(|d| (d.length, d.stride)).collect()
+    }
+
+    #[test]
+    fn constructors_have_their_strides() {
+        let strides = |map: &IndexMap| map.dimensions().iter().map(|d| d.stride).collect::<Vec<_>>();
+        let shape = [2, 3, 4, 5];
+        assert_eq!(strides(&IndexMap::plain(&shape).unwrap()), [60, 20, 5, 1]);
+        assert_eq!(strides(&IndexMap::channels(&shape).unwrap()), [3, 1, 0, 0]);
+        assert_eq!(strides(&IndexMap::drop_path(&shape).unwrap()), [1, 0, 0, 0]);
+        assert_eq!(strides(&IndexMap::same_over(&shape, 1).unwrap()), [20, 0, 5, 1]);
+        assert_eq!(
+            strides(&IndexMap::noise_shape(&shape, &[1, 3, 1, 5]).unwrap()),
+            [0, 5, 0, 1]
+        );
+        let channels_last = IndexMap::plain(&shape).unwrap().permuted(&[0, 2, 3, 1]).unwrap();
+        assert_eq!(strides(&channels_last), [60, 5, 1, 20]);
+        let shard = IndexMap::plain(&shape)
+            .unwrap()
+            .shard(&[1..2, 0..3, 1..3, 2..5])
+            .unwrap();
+        assert_eq!((shard.offset(), shard.elements()), (60 + 5 + 2, 18));
+    }
+
+    #[test]
+    fn dimensions_that_can_be_merged_are() {
+        let shape = [2, 3, 4, 5];
+        assert_eq!(merged(&IndexMap::plain(&shape).unwrap()), [(120, 1)]);
+        assert_eq!(merged(&IndexMap::channels(&shape).unwrap()), [(6, 1), (20, 0)]);
+        assert_eq!(merged(&IndexMap::drop_path(&[6, 1, 10]).unwrap()), [(6, 1), (10, 0)]);
+        assert_eq!(
+            merged(&IndexMap::same_over(&shape, 1).unwrap()),
+            [(2, 20), (3, 0), (20, 1)]
+        );
+        assert_eq!(merged(&IndexMap::plain(&[1, 1]).unwrap()), []);
+        let rows = IndexMap::plain(&[9, 32]).unwrap().shard(&[3..6, 0..32]).unwrap();
+        assert_eq!(merged(&rows), [(96, 1)]);
+    }
+
+    #[test]
+    fn indices_are_those_of_the_formula() {
+        let map = IndexMap::new(&[3, 4, 2, 5], &[7, 0, 1000, 3]).unwrap();
+        let mut i = 0;
+        for a in 0..3 {
+            for _ in 0..4 {
+                for c in 0..2 {
+                    for d in 0..5 {
+                        assert_eq!(map.index(i), a * 7 + c * 1000 + d * 3);
+                        i += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(map.end(), Some(2 * 7 + 1000 + 4 * 3 + 1));
+    }
+
+    #[test]
+    fn what_is_no_map_is_an_error() {
+        let plain = IndexMap::plain(&[4, 6]).unwrap();
+        let messages = [
+            IndexMap::new(&[2, 3], &[1]).unwrap_err(),
+            IndexMap::new(&[1 << 33, 1 << 33], &[0, 0]).unwrap_err(),
+            IndexMap::new(&[3], &[1 << 63]).unwrap_err(),
+            IndexMap::noise_shape(&[2, 3], &[2, 2]).unwrap_err(),
+            IndexMap::channels(&[2]).unwrap_err(),
+            IndexMap::same_over(&[2, 3], 2).unwrap_err(),
+            plain.shard(&[0..5, 0..6]).unwrap_err(),
+            plain.shard(&[]).unwrap_err(),
+            plain.permuted(&[0, 0]).unwrap_err(),
+        ]
+        .map(|error| error.to_string());
+        assert_eq!(
+            messages,
+            [
+                "mask_strides has 1 entries, but the shape has 2 dimensions; give one for each",
+                "the shape [8589934592, 8589934592] with mask strides [0, 0] passes 2^64; use smaller lengths or strides",
+                "the shape [3] with mask strides [9223372036854775808] passes 2^64; use smaller lengths or strides",
+                "noise shape has 2 in dimension 1, where the shape has 3; use 3 or 1",
+                "dimension 1 of a shape with 1 dimensions; count from 0",
+                "dimension 2 of a shape with 2 dimensions; count from 0",
+                "0..5 in dimension 0 is no range of its 4 entries",
+                "ranges has 0 entries, but the shape has 2 dimensions; give one for each",
+                "[0, 0] is no order of the dimensions 0 to 1; name each once",
+            ]
+        );
+        // Nothing is in an empty tensor, so nothing overflows.
+        let empty = IndexMap::new(&[0, u64::MAX, u64::MAX], &[u64::MAX; 3]).unwrap();
+        assert_eq!(empty.elements(), 0);
+    }
+
+    #[test]
+    fn to_the_last_index() {
+        let dropout = Dropout::new(0.5, 0).unwrap();
+        let map = IndexMap::new(&[2, 2], &[u64::MAX - 1, 1]).unwrap();
+        assert!(dropout.over(&map).check(4).is_ok());
+        assert!(dropout.with_element_offset(1).over(&map).check(4).is_err());
+        let map = IndexMap::new(&[2], &[7]).unwrap();
+        assert!(dropout.with_element_offset(u64::MAX - 7).over(&map).check(2).is_ok());
+        assert!(dropout.with_element_offset(u64::MAX - 6).over(&map).check(2).is_err());
+        assert_eq!(
+            dropout.over(&map).check(3).unwrap_err().to_string(),
+            "3 elements, but the index map has 2; give the tensor that the map describes"
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Index maps on the reference and the CPU path: what shards, layouts and noise shapes must have in common.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+#![allow(clippy::float_cmp, reason = "equality is on bits")]
+
+mod common;
+
+use common::{Bits as _, painted};
+use wgpu_dropout::{Dropout, IndexMap, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference};
+
+const SHAPE: [u64; 3] = [5, 12, 70];
+
+fn dropout(random_bits: RandomBits) -> Dropout {
+    Dropout::new(0.4, 77)
+        .unwrap()
+        .with_probability(Probability::new(0.4, random_bits).unwrap())
+        // Blocks pass 2^32 within the tensor at 32 bits.
+        .with_element_offset((1 << 34) - 2001)
+}
+
+fn elements(map: &IndexMap) -> usize {
+    usize::try_from(map.elements()).unwrap()
+}
+
+/// Reference and CPU path, which must agree; what they say.
+fn forward(dropout: &Dropout, map: &IndexMap, x: &[f32]) -> Vec<f32> {
+    let (mut y, mut z) = (vec![7.0; x.len()], vec![8.0; x.len()]);
+    reference::forward(dropout.over(map), x, &mut y).unwrap();
+    cpu::forward(dropout.over(map), x, &mut z).unwrap();
+    f32::assert_same(&z, &y, &format!("{dropout:?} over {map:?}"));
+
+    let mut in_place = x.to_vec();
+    cpu::backward_in_place(dropout.over(map), &mut in_place).unwrap();
+    f32::assert_same(&in_place, &y, "backward in place");
+    let words = usize::try_from(bit_mask_words(x.len() as u64)).unwrap();
+    let (mut bits, mut expected) = (vec![7; words], vec![8; words]);
+    cpu::forward_with_bit_mask(dropout.over(map), x, &mut z, &mut bits).unwrap();
+    reference::bit_mask(dropout.over(map), x.len(), &mut expected).unwrap();
+    assert_eq!(bits, expected);
+    f32::assert_same(&z, &y, "with a bit mask");
+    let (mut bytes, mut expected) = (vec![7; x.len()], vec![8; x.len()]);
+    cpu::byte_mask(dropout.over(map), &mut bytes).unwrap();
+    reference::byte_mask(dropout.over(map), &mut expected).unwrap();
+    assert_eq!(bytes, expected);
+    y
+}
+
+/// The part of a row-major tensor in those ranges.
+fn part<T: Copy>(x: &[T], shape: [u64; 3], ranges: &[core::ops::Range<u64>; 3]) -> Vec<T> {
+    let mut part = Vec::new();
+    for i in ranges[0].clone() {
+        for j in ranges[1].clone() {
+            for k in ranges[2].clone() {
+                part.push(x[usize::try_from((i * shape[1] + j) * shape[2] + k).unwrap()]);
+            }
+        }
+    }
+    part
+}
+
+#[test]
+fn shards_together_are_the_whole() {
+    let [a, b, c] = SHAPE;
+    let cuts = [
+        // Along each dimension, in uneven parts.
+        vec![[0..2, 0..b, 0..c], [2..a, 0..b, 0..c]],
+        vec![[0..a, 0..5, 0..c], [0..a, 5..6, 0..c], [0..a, 6..b, 0..c]],
+        vec![[0..a, 0..b, 0..33], [0..a, 0..b, 33..34], [0..a, 0..b, 34..c]],
+        // Along two at once.
+        vec![
+            [0..a, 0..7, 0..9],
+            [0..a, 0..7, 9..c],
+            [0..a, 7..b, 0..9],
+            [0..a, 7..b, 9..c],
+        ],
+        vec![
+            [0..1, 0..b, 0..68],
+            [0..1, 0..b, 68..c],
+            [1..a, 0..b, 0..68],
+            [1..a, 0..b, 68..c],
+        ],
+    ];
+    let whole = IndexMap::plain(&SHAPE).unwrap();
+    let x = painted::<f32>(elements(&whole));
+    for random_bits in RandomBits::ALL {
+        let dropout = dropout(random_bits);
+        let expected = forward(&dropout, &whole, &x);
+        let mut plain = vec![0.0; x.len()];
+        cpu::forward(&dropout, &x, &mut plain).unwrap();
+        f32::assert_same(&plain, &expected, "a plain map is none");
+        for shards in &cuts {
+            let mut covered = 0;
+            for ranges in shards {
+                let map = whole.shard(ranges).unwrap();
+                let y = forward(&dropout, &map, &part(&x, SHAPE, ranges));
+                f32::assert_same(&y, &part(&expected, SHAPE, ranges), &format!("{ranges:?}"));
+                covered += y.len();
+            }
+            assert_eq!(covered, x.len());
+        }
+        // A shard of a shard.
+        let shard = whole.shard(&[1..4, 2..11, 3..60]).unwrap();
+        let inner = shard.shard(&[1..3, 0..4, 10..57]).unwrap();
+        assert_eq!(inner, whole.shard(&[2..4, 2..6, 13..60]).unwrap());
+    }
+}
+
+#[test]
+fn the_mask_is_the_logical_elements() {
+    let whole = IndexMap::plain(&SHAPE).unwrap();
+    let x = painted::<f32>(elements(&whole));
+    for random_bits in RandomBits::ALL {
+        let dropout = dropout(random_bits);
+        let expected = forward(&dropout, &whole, &x);
+        for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let stored = |x: &[f32]| {
+                let shape = order.map(|n| SHAPE[n]);
+                let mut stored = Vec::new();
+                for i in 0..shape[0] {
+                    for j in 0..shape[1] {
+                        for k in 0..shape[2] {
+                            let mut logical = [0; 3];
+                            for (n, index) in order.into_iter().zip([i, j, k]) {
+                                logical[n] = index;
+                            }
+                            let [a, b, c] = logical;
+                            stored.push(x[usize::try_from((a * SHAPE[1] + b) * SHAPE[2] + c).unwrap()]);
+                        }
+                    }
+                }
+                stored
+            };
+            let y = forward(&dropout, &whole.permuted(&order).unwrap(), &stored(&x));
+            f32::assert_same(&y, &stored(&expected), &format!("{order:?}"));
+        }
+    }
+}
+
+#[test]
+fn noise_shapes_are_broadcast() {
+    let ones = |map: &IndexMap| vec![1.0f32; elements(map)];
+    for random_bits in RandomBits::ALL {
+        let dropout = dropout(random_bits);
+        for shared in 0..8u64 {
+            // Which dimensions share, by the bits of a number.
+            let noise = [0, 1, 2].map(|n| if shared >> n & 1 == 1 { 1 } else { SHAPE[n] });
+            let map = IndexMap::noise_shape(&SHAPE, &noise).unwrap();
+            let y = forward(&dropout, &map, &ones(&map));
+            // The mask in its own shape, broadcast here.
+            let own = IndexMap::plain(&noise).unwrap();
+            let mut mask = vec![0.0; elements(&own)];
+            reference::forward(&dropout, &ones(&own), &mut mask).unwrap();
+            let mut i = 0;
+            for a in 0..SHAPE[0] {
+                for b in 0..SHAPE[1] {
+                    for c in 0..SHAPE[2] {
+                        let at = ((a % noise[0]) * noise[1] + b % noise[1]) * noise[2] + c % noise[2];
+                        assert!(y[i] == mask[usize::try_from(at).unwrap()], "{noise:?} at {a}, {b}, {c}");
+                        i += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn long_tensors_on_several_threads() {
+    // Runs that are cut by the parallel tasks, of each kind.
+    let maps = [
+        IndexMap::drop_path(&[3, 100_001]).unwrap(),
+        IndexMap::channels(&[7, 40_003, 1]).unwrap(),
+        IndexMap::same_over(&[3, 5, 20_011], 1).unwrap(),
+        IndexMap::plain(&[2, 150_001]).unwrap().permuted(&[1, 0]).unwrap(),
+        IndexMap::plain(&[70_000, 5])
+            .unwrap()
+            .shard(&[0..70_000, 1..4])
+            .unwrap(),
+    ];
+    for map in &maps {
+        forward(&dropout(RandomBits::B16), map, &painted(elements(map)));
+    }
+}
+
+#[test]
+fn tensors_that_the_map_does_not_describe_are_refused() {
+    let dropout = dropout(RandomBits::B32);
+    let map = IndexMap::plain(&[3, 4]).unwrap();
+    let (x, mut y) = ([1.0f32; 13], [7.0; 13]);
+    let refused = SliceError::Map {
+        elements: 13,
+        expected: 12,
+    };
+    assert_eq!(cpu::forward(dropout.over(&map), &x, &mut y), Err(refused));
+    assert_eq!(reference::forward(dropout.over(&map), &x, &mut y), Err(refused));
+    assert_eq!(cpu::forward_to_vec(dropout.over(&map), &x), Err(refused));
+    let far = IndexMap::new(&[13], &[1 << 60]).unwrap();
+    let error = cpu::forward(dropout.with_element_offset(1 << 63).over(&far), &x, &mut y).unwrap_err();
+    assert!(matches!(error, SliceError::Offset(_)), "{error}");
+    assert_eq!(y, [7.0; 13]);
+}

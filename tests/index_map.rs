@@ -183,6 +183,23 @@ fn long_tensors_on_several_threads() {
 }
 
 #[test]
+fn empty_tensors() {
+    let far = dropout(RandomBits::B32).with_element_offset(u64::MAX);
+    for map in [
+        IndexMap::plain(&[0]).unwrap(),
+        IndexMap::plain(&[3, 0, 2]).unwrap(),
+        IndexMap::plain(&[4, 6]).unwrap().shard(&[4..4, 0..6]).unwrap(),
+        IndexMap::drop_path(&[0, 5]).unwrap(),
+    ] {
+        assert_eq!(forward(&far, &map, &[]), [0.0; 0]);
+    }
+    // One element, which no dimension is left for.
+    let map = IndexMap::plain(&[1, 1]).unwrap();
+    forward(&far, &map, &[2.5]);
+    assert_eq!(forward(&far, &IndexMap::plain(&[]).unwrap(), &[2.5]).len(), 1);
+}
+
+#[test]
 fn tensors_that_the_map_does_not_describe_are_refused() {
     let dropout = dropout(RandomBits::B32);
     let map = IndexMap::plain(&[3, 4]).unwrap();

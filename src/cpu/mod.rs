@@ -155,7 +155,7 @@ impl Scale for f16 {
 /// Where keep decisions come from.
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    Drawn(&'a Dropout),
+    Drawn(Dropout),
     Mapped(&'a Dropout, &'a IndexMap),
     Bits(&'a [u32]),
     Bytes(&'a [u8]),
@@ -282,7 +282,7 @@ impl<T: Element> Job<'_, T> {
     fn run_with(mut self, instructions: impl Instructions) {
         let scale = self.scale;
         // The common case in one go: drawn, applied, nothing stored.
-        if let (Source::Drawn(dropout), Sink::None) = (self.source, &self.sink) {
+        if let (Source::Drawn(dropout), Sink::None) = (&self.source, &self.sink) {
             let first = self.first as u64;
             match &mut self.data {
                 Data::Apart(x, y) => draw(dropout, first, self.len, instructions, Apart { x, y, scale }),
@@ -308,7 +308,7 @@ impl<T: Element> Job<'_, T> {
             match self.source {
                 Source::Drawn(dropout) => {
                     let first = (self.first + at) as u64;
-                    draw(dropout, first, keep.len(), instructions, Keep { keep });
+                    draw(&dropout, first, keep.len(), instructions, Keep { keep });
                 }
                 Source::Mapped(dropout, map) => draw_mapped(dropout, map, (self.first + at) as u64, keep, instructions),
                 Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
@@ -632,14 +632,20 @@ fn draw_lanes<L: Lane>(
 }
 
 fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
-    let Draw { dropout, map } = draw.into();
+    let draw = draw.into();
+    let Draw { dropout, map } = draw;
     Job {
         first: 0,
         len,
         scale: dropout.probability.training_scale(dropout.scale_mode),
         source: match map {
-            None => Source::Drawn(dropout),
-            Some(map) => Source::Mapped(dropout, map),
+            None => Source::Drawn(*dropout),
+            Some(_) if len == 0 => Source::All,
+            Some(map) => match map.merged() {
+                // Rows of a tensor, say: nothing but an offset.
+                [] | [Dimension { stride: 1, .. }] => Source::Drawn(dropout.with_element_offset(draw.global(0))),
+                _ => Source::Mapped(dropout, map),
+            },
         },
         data,
         sink: Sink::None,

@@ -41,6 +41,7 @@ use crate::Element;
 use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
 
 /// Runs the job with the widest instructions that the processor has, or gives it back.
+#[expect(clippy::result_large_err, reason = "no error: the job goes back, inlined")]
 pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
     #[cfg(has_avx512)]
     if let Some(avx512) = Avx512::detect() {

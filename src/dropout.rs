@@ -33,6 +33,7 @@ use crate::{Probability, ProbabilityError, RandomBits, ScaleMode};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dropout {
     /// How likely an element is dropped.
     pub probability: Probability,

@@ -352,10 +352,10 @@ impl IndexMap {
         index
     }
 
-    /// One past the greatest stream index, relative to the call's `element_offset`; None for 2^64.
-    fn end(&self) -> Option<u64> {
+    /// The greatest stream index of a map that has elements, relative to the call's `element_offset`.
+    fn last(&self) -> u64 {
         let last = |dimension: &Dimension| (dimension.length - 1) * dimension.stride;
-        (self.offset + self.merged.iter().map(last).sum::<u64>()).checked_add(1)
+        self.offset + self.merged.iter().map(last).sum::<u64>()
     }
 }
 
@@ -409,14 +409,24 @@ impl Draw<'_> {
         if elements == 0 {
             return Ok(());
         }
-        match map.end() {
-            Some(end) => Ok(self.dropout.check_len(end)?),
-            None if self.dropout.element_offset == 0 => Ok(()),
+        match self.dropout.element_offset.checked_add(map.last()) {
+            Some(_) => Ok(()),
             None => Err(SliceError::Offset(OffsetOverflow {
                 element_offset: self.dropout.element_offset,
-                len: u64::MAX,
+                len: map.last().saturating_add(1),
             })),
         }
+    }
+
+    /// The least and the greatest global index of a tensor of so many elements (or the map's), if it has any.
+    pub(crate) fn span(&self, elements: u64) -> Option<(u64, u64)> {
+        let first = self.dropout.element_offset;
+        let (near, far) = match self.map {
+            None => (0, elements.checked_sub(1)?),
+            Some(map) if map.elements == 0 => return None,
+            Some(map) => (map.offset, map.last()),
+        };
+        Some((first.saturating_add(near), first.saturating_add(far)))
     }
 
     /// Global index of local element `i`.
@@ -483,7 +493,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(map.end(), Some(2 * 7 + 1000 + 4 * 3 + 1));
+        assert_eq!(map.last(), 2 * 7 + 1000 + 4 * 3);
     }
 
     #[test]

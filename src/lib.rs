@@ -11,6 +11,7 @@ mod index_map;
 mod philox;
 mod probability;
 pub mod reference;
+mod state;
 
 pub use dropout::{Dropout, FreshSeedError, OffsetOverflow};
 pub use element::{DType, Element, MaskFormat, bit_mask_words};
@@ -18,6 +19,7 @@ pub use error::SliceError;
 pub use index_map::{Dimension, Draw, IndexMap, IndexMapError};
 pub use philox::{Philox4x32, philox4x32_10};
 pub use probability::{Probability, ProbabilityError, RandomBits, ScaleMode};
+pub use state::{Blocks, DropoutState, SubsequencesExhausted};
 
 pub use half;
 pub use rand_core;

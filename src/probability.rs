@@ -8,6 +8,11 @@ use thiserror::Error;
 /// `2^-bits`, and [`Probability::effective_p`] says which. Scales are computed from the effective
 /// probability, so the expected output is unbiased at every width.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "u32", into = "u32")
+)]
 pub enum RandomBits {
     /// 32 bits an element, four elements a Philox block.
     #[default]
@@ -52,6 +57,11 @@ impl RandomBits {
 
 /// Where the factor that makes up for the dropped elements is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum ScaleMode {
     /// Inverted dropout: scale while training, identity at inference.
     #[default]
@@ -92,6 +102,11 @@ pub struct ProbabilityError {
 /// # Ok::<(), wgpu_dropout::ProbabilityError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "stored::Probability", into = "stored::Probability")
+)]
 pub struct Probability {
     p: f64,
     random_bits: RandomBits,
@@ -193,6 +208,73 @@ impl Probability {
         match mode {
             ScaleMode::Inverted => None,
             ScaleMode::Classic => Some(self.keep_probability() as f32),
+        }
+    }
+}
+
+/// As they are serialised, and parsed again when they are read.
+#[cfg(feature = "serde")]
+mod stored {
+    use super::RandomBits;
+
+    impl From<RandomBits> for u32 {
+        fn from(random_bits: RandomBits) -> Self {
+            random_bits.bits()
+        }
+    }
+
+    impl TryFrom<u32> for RandomBits {
+        type Error = String;
+
+        fn try_from(bits: u32) -> Result<Self, String> {
+            Self::from_bits(bits).ok_or_else(|| format!("{bits} random bits an element; there are 32, 16 and 8"))
+        }
+    }
+
+    /// The threshold decides: a text format need not give p back to the last bit.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Probability {
+        p: f64,
+        threshold: u64,
+        random_bits: RandomBits,
+    }
+
+    impl From<super::Probability> for Probability {
+        fn from(probability: super::Probability) -> Self {
+            let super::Probability {
+                p,
+                random_bits,
+                threshold,
+            } = probability;
+            Self {
+                p,
+                threshold,
+                random_bits,
+            }
+        }
+    }
+
+    impl TryFrom<Probability> for super::Probability {
+        type Error = String;
+
+        fn try_from(stored: Probability) -> Result<Self, String> {
+            let Probability {
+                p,
+                threshold,
+                random_bits,
+            } = stored;
+            let parsed = Self::new(p, random_bits).map_err(|error| error.to_string())?;
+            let is_certain = parsed.keeps_all() || parsed.keeps_none();
+            let may_be_certain = threshold == 0 || threshold >= parsed.outcomes();
+            if parsed.threshold.abs_diff(threshold) > u64::from(!is_certain) || is_certain != may_be_certain {
+                return Err(format!(
+                    "threshold {threshold} does not belong to p = {p} with {} random bits, whose threshold is {}",
+                    random_bits.bits(),
+                    parsed.threshold
+                ));
+            }
+            Ok(Self { threshold, ..parsed })
         }
     }
 }

@@ -35,13 +35,16 @@ pub fn run() -> Result<ExitCode, Failure> {
             .args(["doc", "--workspace", "--no-deps", "--all-features"])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
-    step("build tests", cargo().args(["test", "--workspace", "--no-run"]))?;
+    step(
+        "build tests",
+        cargo().args(["test", "--workspace", "--all-features", "--no-run"]),
+    )?;
 
     let environment = adapters()?;
     let mut tests = cargo();
     step(
         "tests and doc tests",
-        tests.args(["test", "--workspace"]).envs(&environment),
+        tests.args(["test", "--workspace", "--all-features"]).envs(&environment),
     )?;
     let mut without = cargo();
     without.args([
@@ -57,15 +60,23 @@ pub fn run() -> Result<ExitCode, Failure> {
     let mut benches = cargo();
     // Each once, on small tensors: that they run and check their results.
     benches
-        .args(["test", "--package", "wgpu-dropout", "--benches"])
+        .args(["test", "--package", "wgpu-dropout", "--all-features", "--benches"])
         .env("WGPU_DROPOUT_LOG2", "16");
     step("benches as tests", benches.envs(&environment))?;
     for example in EXAMPLES {
         let mut run = cargo();
         step(
             &format!("example {example}"),
-            run.args(["run", "--quiet", "--package", "wgpu-dropout", "--example", example])
-                .envs(&environment),
+            run.args([
+                "run",
+                "--quiet",
+                "--package",
+                "wgpu-dropout",
+                "--all-features",
+                "--example",
+                example,
+            ])
+            .envs(&environment),
         )?;
     }
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
@@ -92,6 +103,7 @@ fn adapters() -> Result<Environment, Failure> {
             "test",
             "--quiet",
             "--workspace",
+            "--all-features",
             "--test",
             "gpu",
             "--",

@@ -1,0 +1,309 @@
+//! What a training loop keeps: which subsequence is next, and which random numbers a call consumes.
+
+use thiserror::Error;
+
+use crate::{Draw, Dropout, FreshSeedError, Probability, ProbabilityError, RandomBits, ScaleMode};
+
+/// Hands each dropout call of a run a subsequence of its own, and is all that a checkpoint needs.
+///
+/// The [`Dropout`] that it hands out is all that the backward pass needs: a few integers, no mask.
+/// Restored from a checkpoint, it goes on with the masks that the first run would have drawn.
+///
+/// With the feature `serde` it can be serialised; a p that is none is refused when it is read.
+///
+/// # Stream
+///
+/// Calls are numbered by subsequence, from the first one on: 2^64 of them, each with 2^64 elements. States
+/// with different seeds never meet; states with the same seed do, so a seed belongs to one of them.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{DropoutState, cpu};
+///
+/// let mut state = DropoutState::new(0.1, 42)?;
+/// let x = [1.0f32; 1000];
+/// let (mut y, mut dx) = ([0.0; 1000], [0.0; 1000]);
+/// for _step in 0..3 {
+///     let call = state.next_call()?;
+///     cpu::forward(&call, &x, &mut y)?;
+///     cpu::backward(&call, &x, &mut dx)?; // the same mask
+/// }
+///
+/// // A checkpoint, and what follows it twice.
+/// let checkpoint = state.clone();
+/// let first = state.next_call()?;
+/// let again = checkpoint.clone().next_call()?;
+/// assert_eq!(first, again);
+/// assert_eq!(first.subsequence, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DropoutState {
+    probability: Probability,
+    scale_mode: ScaleMode,
+    seed: u64,
+    /// None where every subsequence has been handed out.
+    next_subsequence: Option<u64>,
+}
+
+/// Every subsequence of a seed has been handed out.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("all 2^64 subsequences of seed {seed} are used; go on with another seed")]
+pub struct SubsequencesExhausted {
+    /// The seed.
+    pub seed: u64,
+}
+
+impl DropoutState {
+    /// Inverted dropout with 32 random bits; the first call takes subsequence 0.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbabilityError`] where p is NaN or outside [0, 1].
+    pub fn new(p: f64, seed: u64) -> Result<Self, ProbabilityError> {
+        Ok(Self::of(Probability::new(p, RandomBits::default())?, seed))
+    }
+
+    /// The same with a probability that was parsed before.
+    #[must_use]
+    pub const fn of(probability: Probability, seed: u64) -> Self {
+        Self {
+            probability,
+            scale_mode: ScaleMode::Inverted,
+            seed,
+            next_subsequence: Some(0),
+        }
+    }
+
+    /// The same with a seed from the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`FreshSeedError`] where the operating system has no random source to offer.
+    pub fn with_fresh_seed(probability: Probability) -> Result<Self, FreshSeedError> {
+        Ok(Self::of(probability, Dropout::fresh_seed()?))
+    }
+
+    /// The same with the factor applied in that mode.
+    #[must_use]
+    pub fn with_scale_mode(self, scale_mode: ScaleMode) -> Self {
+        Self { scale_mode, ..self }
+    }
+
+    /// Another p from the next call on, say of a schedule; the count goes on.
+    pub fn set_probability(&mut self, probability: Probability) {
+        self.probability = probability;
+    }
+
+    /// The seed.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The subsequence of the next call; None where there is none left.
+    #[must_use]
+    pub const fn next_subsequence(&self) -> Option<u64> {
+        self.next_subsequence
+    }
+
+    /// The next call, on a subsequence that no call before it had.
+    ///
+    /// # Errors
+    ///
+    /// [`SubsequencesExhausted`] after 2^64 calls.
+    pub fn next_call(&mut self) -> Result<Dropout, SubsequencesExhausted> {
+        self.next_calls(1)
+    }
+
+    /// The first of `count` calls on consecutive subsequences, say the samples of Monte-Carlo dropout;
+    /// sample k takes [`with_subsequence`](Dropout::with_subsequence) of the first one's plus k.
+    ///
+    /// # Errors
+    ///
+    /// [`SubsequencesExhausted`], with none handed out, where not so many are left.
+    pub fn next_calls(&mut self, count: u64) -> Result<Dropout, SubsequencesExhausted> {
+        let exhausted = SubsequencesExhausted { seed: self.seed };
+        let subsequence = self.next_subsequence.ok_or(exhausted)?;
+        if let Some(steps) = count.checked_sub(1) {
+            let last = subsequence.checked_add(steps).ok_or(exhausted)?;
+            self.next_subsequence = last.checked_add(1);
+        }
+        Ok(Dropout {
+            probability: self.probability,
+            scale_mode: self.scale_mode,
+            seed: self.seed,
+            subsequence,
+            element_offset: 0,
+        })
+    }
+}
+
+/// The Philox blocks that a call consumes: its share of the generator's counters.
+///
+/// # Examples
+///
+/// Two calls are independent where their blocks do not overlap:
+///
+/// ```
+/// use wgpu_dropout::{Blocks, Dropout};
+///
+/// let call = Dropout::new(0.1, 42)?;
+/// let a = Blocks::of(&call, 1000);
+/// assert_eq!(a.count(), 250);
+/// // The next page of the tensor shares no block with this one, unless it begins within one.
+/// assert!(!a.overlaps(&Blocks::of(&call.with_element_offset(1000), 1000)));
+/// assert!(a.overlaps(&Blocks::of(&call.with_element_offset(999), 1000)));
+/// assert!(!a.overlaps(&Blocks::of(&call.with_subsequence(1), 1000)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    seed: u64,
+    subsequence: u64,
+    /// First and last block; None for a tensor without elements.
+    range: Option<(u64, u64)>,
+}
+
+impl Blocks {
+    /// Of a call over `elements` elements. With an index map, the blocks from its first to its last index,
+    /// whether or not it leaves some of them out, and `elements` counts for nothing but whether there are any.
+    ///
+    /// Elements past global index 2^64, which no call takes, are left out.
+    #[must_use]
+    pub fn of<'a>(draw: impl Into<Draw<'a>>, elements: u64) -> Self {
+        let draw = draw.into();
+        let Dropout { seed, subsequence, .. } = *draw.dropout;
+        let lanes = u64::from(draw.dropout.probability.random_bits().lanes());
+        let range = draw.span(elements).map(|(first, last)| (first / lanes, last / lanes));
+        Self {
+            seed,
+            subsequence,
+            range,
+        }
+    }
+
+    /// How many; up to 2^62, since a block has at least four elements.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        match self.range {
+            Some((first, last)) => last - first + 1,
+            None => 0,
+        }
+    }
+
+    /// Whether some random number is drawn by both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (Some((first, last)), Some((other_first, other_last))) = (self.range, other.range) else {
+            return false;
+        };
+        (self.seed, self.subsequence) == (other.seed, other.subsequence) && first <= other_last && other_first <= last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::IndexMap;
+
+    #[test]
+    fn every_call_has_its_own_subsequence() {
+        let mut state = DropoutState::new(0.5, 7).unwrap().with_scale_mode(ScaleMode::Classic);
+        let calls: Vec<_> = (0..4).map(|_| state.next_call().unwrap()).collect();
+        assert_eq!(
+            calls.iter().map(|call| call.subsequence).collect::<Vec<_>>(),
+            [0, 1, 2, 3]
+        );
+        assert!(
+            calls
+                .iter()
+                .all(|call| call.seed == 7 && call.scale_mode == ScaleMode::Classic)
+        );
+        for (n, call) in calls.iter().enumerate() {
+            for other in &calls[..n] {
+                assert!(!Blocks::of(call, u64::MAX).overlaps(&Blocks::of(other, u64::MAX)));
+            }
+        }
+        assert_eq!(state.next_calls(10).unwrap().subsequence, 4);
+        assert_eq!(state.next_calls(0).unwrap().subsequence, 14);
+        assert_eq!(state.next_subsequence(), Some(14));
+        state.set_probability(Probability::new(0.1, RandomBits::B8).unwrap());
+        let call = state.next_call().unwrap();
+        assert_eq!((call.subsequence, call.probability.threshold()), (14, 230));
+    }
+
+    #[test]
+    fn subsequences_end() {
+        let mut state = DropoutState {
+            next_subsequence: Some(u64::MAX - 2),
+            ..DropoutState::new(0.5, 7).unwrap()
+        };
+        assert_eq!(state.clone().next_calls(4), Err(SubsequencesExhausted { seed: 7 }));
+        assert_eq!(state.next_calls(3).unwrap().subsequence, u64::MAX - 2);
+        assert_eq!(state.next_subsequence(), None);
+        assert_eq!(
+            state.next_call().unwrap_err().to_string(),
+            "all 2^64 subsequences of seed 7 are used; go on with another seed"
+        );
+    }
+
+    #[test]
+    fn blocks_of_every_width() {
+        let call = Dropout::new(0.5, 0).unwrap().with_element_offset(15);
+        for (random_bits, count, first) in [(RandomBits::B32, 6, 3), (RandomBits::B16, 4, 1), (RandomBits::B8, 3, 0)] {
+            let call = call.with_probability(Probability::new(0.5, random_bits).unwrap());
+            let blocks = Blocks::of(&call, 18);
+            assert_eq!(
+                (blocks.count(), blocks.range.unwrap().0),
+                (count, first),
+                "{random_bits:?}"
+            );
+        }
+        assert_eq!(Blocks::of(&call, 0).count(), 0);
+        assert!(!Blocks::of(&call, 0).overlaps(&Blocks::of(&call, 18)));
+        let end = call.with_element_offset(u64::MAX);
+        assert_eq!(Blocks::of(&end, 1).range, Some((u64::MAX / 4, u64::MAX / 4)));
+        let map = IndexMap::plain(&[9, 32]).unwrap().shard(&[2..5, 8..16]).unwrap();
+        // Elements 15 + 72 to 15 + 4 * 32 + 15.
+        assert_eq!(Blocks::of(call.over(&map), 24).range, Some((87 / 4, 158 / 4)));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn checkpoints() {
+        let mut state = DropoutState::of(Probability::new(0.1, RandomBits::B16).unwrap(), u64::MAX);
+        state.next_calls(5).unwrap();
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(
+            text,
+            r#"{"probability":{"p":0.1,"threshold":58982,"random_bits":16},"scale_mode":"inverted","seed":18446744073709551615,"next_subsequence":5}"#
+        );
+        let mut restored: DropoutState = serde_json::from_str(&text).unwrap();
+        assert_eq!(restored, state);
+        let call = state.next_call().unwrap();
+        assert_eq!(restored.next_call(), Ok(call));
+        let stored: Dropout = serde_json::from_str(&serde_json::to_string(&call).unwrap()).unwrap();
+        assert_eq!(stored, call);
+
+        let refused = |text: &str| serde_json::from_str::<Probability>(text).unwrap_err().to_string();
+        assert!(
+            refused(r#"{"p":1.5,"threshold":0,"random_bits":16}"#)
+                .contains("p is 1.5, but a drop probability lies in [0, 1]")
+        );
+        assert!(
+            refused(r#"{"p":0.5,"threshold":128,"random_bits":7}"#)
+                .contains("7 random bits an element; there are 32, 16 and 8")
+        );
+        for threshold in [0, 126, 130, 256] {
+            let text = format!(r#"{{"p":0.5,"threshold":{threshold},"random_bits":8}}"#);
+            assert!(refused(&text).contains("whose threshold is 128"), "{text}");
+        }
+        assert!(refused(r#"{"p":1.0,"threshold":1,"random_bits":8}"#).contains("whose threshold is 0"));
+        // p read back one bit off is no other mask.
+        let read: Probability = serde_json::from_str(r#"{"p":0.5,"threshold":129,"random_bits":8}"#).unwrap();
+        assert_eq!(read.threshold(), 129);
+    }
+}

@@ -598,6 +598,27 @@ fn bench_plots_pixels() {
     assert!(inked > pixels.len() / 1000 && inked < pixels.len() / 4, "{inked}");
 }
 
+#[test]
+fn bench_refuses_what_does_not_fit() {
+    let folder = Folder::new();
+    let output = folder.run(&[
+        "bench",
+        "--backend",
+        "cpu",
+        "--dtype",
+        "f32",
+        "--sizes",
+        "1024Gi,100",
+        "--csv",
+        "b.csv",
+    ]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("needs 8192.0 GiB of memory"), "{error}");
+    // The case that fits is there all the same.
+    assert_eq!(fs::read_to_string(folder.path("b.csv")).unwrap().lines().count(), 2);
+}
+
 /// Needs an adapter, as the library's GPU tests do.
 #[test]
 fn bench_on_every_adapter() {

@@ -10,7 +10,7 @@ use wgpu_dropout::{DType, Dropout, Element, MaskFormat, cpu};
 use super::check::Number;
 use super::report::Row;
 use super::sample::{Sample, in_turns};
-use super::{Case, check};
+use super::{Case, check, check_memory};
 use crate::args::Op;
 
 /// Runs of a short case that make one sample take about this long.
@@ -44,6 +44,7 @@ fn zeroed<T: Copy + Default>(elements: u64, filler: T) -> Result<Vec<T>, Box<dyn
 
 fn measure_as<T: Number>(case: &Case) -> Result<Row, Box<dyn Error>> {
     let dropout = case.dropout()?;
+    check_memory(case.buffer_bytes())?;
     let roof_words = usize::try_from((case.bytes() / 2).div_ceil(4))?;
     let words = case.tensor_bytes().div_ceil(4).max(roof_words as u64);
     let mut buffers = Buffers {

@@ -10,10 +10,10 @@ use wgpu_dropout::gpu::{
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::{DType, Dropout, MaskFormat, wgpu};
 
-use super::Case;
 use super::check::{self, Number};
 use super::report::{GpuNames, Row};
 use super::sample::{Sample, in_turns};
+use super::{Case, check_memory};
 use crate::args::Op;
 
 /// What a memory pass costs at best: vectors of 16 bytes, so many an invocation.
@@ -196,6 +196,9 @@ impl Gpu {
 
     fn measure_as<T: Number>(&self, case: &Case) -> Result<Row, Box<dyn Error>> {
         let dropout = case.dropout()?;
+        if self.info.device_type == wgpu::DeviceType::Cpu {
+            check_memory(case.buffer_bytes() + 2 * TRANSFER)?;
+        }
         let pieces = self.pieces(case)?;
         if case.op != Op::Mask {
             self.upload::<T>(&pieces)?;

@@ -52,6 +52,11 @@ impl Case {
         self.mask.map_or(0, |format| format.buffer_bytes(self.elements))
     }
 
+    /// Bytes of the buffers that are measured in: the roof may need longer ones than the tensor.
+    fn buffer_bytes(&self) -> u64 {
+        2 * self.tensor_bytes().max(self.bytes().div_ceil(2)) + self.mask_bytes()
+    }
+
     /// Bytes that the operation must read and write.
     fn bytes(&self) -> u64 {
         2 * self.tensor_bytes() + self.mask_bytes()
@@ -70,6 +75,23 @@ impl fmt::Display for Case {
             report::elements_name(*elements)
         )
     }
+}
+
+/// Refuses what does not fit into the memory of this machine, where a system would rather kill than refuse.
+fn check_memory(needed: u64) -> Result<(), Box<dyn Error>> {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let available = system.available_memory();
+    if needed > available {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        return Err(format!(
+            "needs {:.1} GiB of memory, of which {:.1} are available; use a smaller size",
+            gib(needed),
+            gib(available)
+        )
+        .into());
+    }
+    Ok(())
 }
 
 fn cases(arguments: &Bench) -> Vec<Case> {

@@ -110,7 +110,7 @@ where
         let unit = unit as i32;
         let (x, y) = (column * legend_width as i32 / 2 + 4 * unit, row * unit + unit / 2);
         legend.draw(&PathElement::new([(x - 2 * unit, y), (x - unit / 2, y)], style))?;
-        legend.draw(&Text::new(name, (x, y - unit / 3), font(unit as u32 * 6 / 10)))?;
+        legend.draw(&Text::new(name, (x, y - unit / 5), font(unit as u32 * 6 / 10)))?;
     }
     area.present()?;
     Ok(())

@@ -60,6 +60,9 @@ fn main() {
         trial("parameter slots run out and come back", slots);
         trial("recorded in parallel", recorded_in_parallel);
         trial("a lost device is an error", lost_device);
+        if adapter.features().contains(wgpu::Features::PIPELINE_CACHE) {
+            trial("the caller's pipeline cache is used", pipeline_cache);
+        }
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -476,6 +479,45 @@ fn recorded_in_parallel(adapter: &wgpu::Adapter) {
             });
         }
     });
+}
+
+fn pipeline_cache(adapter: &wgpu::Adapter) {
+    let device = || {
+        pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            required_features: wgpu::Features::PIPELINE_CACHE,
+            ..wgpu::DeviceDescriptor::default()
+        }))
+        .unwrap()
+    };
+    #[allow(unsafe_code, reason = "no data from outside is handed in")]
+    let cache_of = |device: &wgpu::Device| {
+        // SAFETY: an empty cache.
+        unsafe {
+            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
+                label: None,
+                data: None,
+                fallback: true,
+            })
+        }
+    };
+    let ((device, queue), (other, _)) = (device(), device());
+    let prepare = |cache| {
+        let options = KernelOptions {
+            pipeline_cache: Some(cache),
+            ..KernelOptions::default()
+        };
+        let kernels = Kernels::with_options(&device, &queue, &options).unwrap();
+        let tensor = buffer(&kernels, 4096);
+        let binding = kernels.bind(&forward(DType::F32, 1024, &tensor, &tensor)).unwrap();
+        binding.prepare(&Dropout::new(0.5, 1).unwrap())
+    };
+    assert_eq!(prepare(cache_of(&device)), Ok(()));
+    // One of another device is refused, so it is really handed on.
+    let error = prepare(cache_of(&other)).unwrap_err();
+    assert!(
+        matches!(error, RecordError::Device(DeviceError::Validation(_))),
+        "{error:?}"
+    );
 }
 
 fn lost_device(adapter: &wgpu::Adapter) {

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use rand_core::Rng as _;
 use rayon::prelude::*;
 use wgpu_dropout::half::{bf16, f16};
-use wgpu_dropout::{Dropout, Element, Probability, RandomBits, bit_mask_words, cpu, reference};
+use wgpu_dropout::rand_core;
+use wgpu_dropout::{Dropout, Element, Philox4x32, Probability, RandomBits, bit_mask_words, cpu, reference};
 
 const SEED: u64 = 42;
 
@@ -74,10 +76,41 @@ fn operations<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: 
     });
 }
 
+/// The pieces without a tensor: the generator, a word at a time on one thread, and the masks alone.
+fn masks_and_words(criterion: &mut Criterion, log2: u32, elements: usize) {
+    let mut group = criterion.benchmark_group(format!("pieces 2^{log2}"));
+    group
+        .throughput(Throughput::Elements(elements as u64))
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    let mut words = vec![0u32; elements];
+    group.bench_function("Philox4x32 words", |b| {
+        let mut philox = Philox4x32::new(SEED, 0);
+        b.iter(|| philox.fill_bytes(bytemuck::cast_slice_mut(&mut words)));
+    });
+    let (mut bits, mut expected) = (vec![0u32; elements.div_ceil(32)], vec![0u32; elements.div_ceil(32)]);
+    let mut bytes = vec![0u8; elements];
+    for random_bits in RandomBits::ALL {
+        let dropout = dropout(0.1, random_bits);
+        cpu::bit_mask(&dropout, elements, &mut bits).unwrap();
+        reference::bit_mask(&dropout, elements, &mut expected).unwrap();
+        assert!(bits == expected, "a wrong result can't post a time");
+        group.bench_function(format!("bit mask, {} bits", random_bits.bits()), |b| {
+            b.iter(|| cpu::bit_mask(&dropout, elements, &mut bits).unwrap());
+        });
+        group.bench_function(format!("byte mask, {} bits", random_bits.bits()), |b| {
+            b.iter(|| cpu::byte_mask(&dropout, &mut bytes).unwrap());
+        });
+    }
+    group.finish();
+}
+
 fn cpu_path(criterion: &mut Criterion) {
     let sizes = std::env::var("WGPU_DROPOUT_LOG2").unwrap_or_else(|_| "24,26".to_owned());
     for log2 in sizes.split(',').map(|log2| log2.parse::<u32>().unwrap()) {
         let elements = 1usize << log2;
+        masks_and_words(criterion, log2, elements);
         let group_of = |criterion: &mut Criterion,
                         name: &str,
                         bytes: usize,

@@ -9,11 +9,12 @@
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_dropout::gpu::blocking::{self, Context};
-use wgpu_dropout::gpu::{BindDescriptor, KernelOptions, Kernels, Multiply, Operation};
+use wgpu_dropout::gpu::{BackwardMask, BindDescriptor, KernelOptions, Kernels, Multiply, Operation, StoredMask};
 use wgpu_dropout::half::{bf16, f16};
-use wgpu_dropout::{DType, Dropout, Element, Probability, RandomBits, cpu};
+use wgpu_dropout::{DType, Dropout, Element, MaskFormat, Probability, RandomBits, cpu};
 
 /// Four contiguous vec4 an invocation, as the kernels have.
 const COPY: &str = "
@@ -79,6 +80,52 @@ fn read(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<u8> {
     staging.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
     kernels.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     staging.get_mapped_range(..).unwrap().to_vec()
+}
+
+/// The bit mask alone, and the backward pass that reads it.
+fn masks<T: Element>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    kernels: &Kernels,
+    x: &[T],
+    (input, output): (&wgpu::Buffer, &wgpu::Buffer),
+    multiply: Multiply,
+) {
+    let elements = x.len() as u64;
+    let dropout = Dropout::new(0.1, 42).unwrap();
+    let mask = kernels.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: MaskFormat::Bits.buffer_bytes(elements),
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let bits = || StoredMask::Bits(mask.as_entire_buffer_binding());
+    let bind = |operation| {
+        kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: T::DTYPE,
+                elements,
+                operation,
+            })
+            .unwrap()
+    };
+    let draw = bind(Operation::Mask { store: bits() });
+    let backward = bind(Operation::Backward {
+        dy: input.as_entire_buffer_binding(),
+        dx: output.as_entire_buffer_binding(),
+        mask: BackwardMask::Stored(bits()),
+    });
+    let mut expected = vec![T::zeroed(); x.len()];
+    cpu::backward(&dropout, x, &mut expected).unwrap();
+    timed(kernels, 1, |pass| draw.record(pass, &dropout).unwrap());
+    timed(kernels, 1, |pass| backward.record(pass, &dropout).unwrap());
+    let same = read(kernels, output) == bytemuck::cast_slice::<T, u8>(&expected);
+    assert!(same, "a wrong result can't post a time");
+    for (name, binding) in [("bit mask", &draw), ("backward from bits", &backward)] {
+        group.bench_function(format!("{name}, 32 bits, {multiply:?}"), |b| {
+            b.iter_custom(|times| timed(kernels, times, |pass| binding.record(pass, &dropout).unwrap()));
+        });
+    }
 }
 
 fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, log2: u32, x: &[T]) {
@@ -168,6 +215,7 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
                 b.iter_custom(|times| timed(kernels, times, |pass| binding.record(pass, &dropout).unwrap()));
             });
         }
+        masks(&mut group, kernels, x, (&input, &output), multiply);
     }
     group.finish();
 }

@@ -162,7 +162,7 @@ pub struct Bench {
     /// What computes.
     #[arg(long, value_delimiter = ',', default_values = ["gpu", "cpu"])]
     pub backend: Vec<BenchBackend>,
-    /// Adapters whose name contains this, or all; the one that wgpu would choose if left out.
+    /// Adapters whose name contains this, or all; if left out one, a GPU before a software adapter.
     #[arg(long, value_name = "TEXT")]
     pub adapter: Option<String>,
     /// Write the report as JSON.

@@ -5,10 +5,11 @@ use std::error::Error;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use wgpu_dropout::gpu::KernelOptions;
-use wgpu_dropout::gpu::blocking::{self, Context, ContextError};
+use wgpu_dropout::gpu::blocking::Context;
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
 use wgpu_dropout::{DType, wgpu};
 
+use crate::adapters;
 use crate::args::Verify;
 
 #[derive(Debug, Serialize)]
@@ -44,21 +45,9 @@ impl From<Comparison> for Row {
 }
 
 pub fn run(arguments: &Verify) -> Result<bool, Box<dyn Error>> {
-    let all = blocking::adapters()?;
-    let wanted = arguments.adapter.to_lowercase();
-    let chosen: Vec<_> = all
-        .iter()
-        .filter(|adapter| wanted == "all" || adapter.get_info().name.to_lowercase().contains(&wanted))
-        .collect();
-    if chosen.is_empty() {
-        return Err(ContextError::NoAdapter {
-            wanted: (wanted != "all").then(|| arguments.adapter.clone()),
-            found: all.iter().map(|adapter| adapter.get_info().name).collect(),
-        }
-        .into());
-    }
+    let chosen = adapters::matching(&arguments.adapter)?;
     let mut reports = Vec::new();
-    for adapter in chosen {
+    for adapter in &chosen {
         let info = adapter.get_info();
         let outcome = verify(adapter, arguments.exhaustive);
         let (error, comparisons) = match outcome {

@@ -11,9 +11,10 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-use wgpu_dropout::gpu::blocking::{self, ContextError};
+use wgpu_dropout::gpu::blocking::ContextError;
 use wgpu_dropout::{DType, Dropout, MaskFormat, Probability, ProbabilityError, RandomBits, wgpu};
 
+use crate::adapters;
 use crate::args::{Bench, BenchBackend, Op};
 use crate::output::Output;
 use crate::verify::bar;
@@ -156,38 +157,24 @@ fn finish(
     Ok(())
 }
 
-/// The adapters to measure.
-fn adapters(wanted: Option<&str>) -> Result<Vec<wgpu::Adapter>, ContextError> {
-    let all = blocking::adapters()?;
-    let names = |all: &[wgpu::Adapter]| all.iter().map(|adapter| adapter.get_info().name).collect();
-    let found = names(&all);
+/// The adapters to measure: those named on the command line or in `WGPU_ADAPTER_NAME`, else one, a GPU before
+/// a software adapter.
+fn adapters_of(wanted: Option<&str>) -> Result<Vec<wgpu::Adapter>, ContextError> {
     let environment = std::env::var("WGPU_ADAPTER_NAME").ok();
-    let chosen: Vec<_> = match wanted.or(environment.as_deref()) {
-        // Enumerated in wgpu's order of preference among equals; a GPU before a software one.
-        None => {
-            let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
-                wgpu::DeviceType::DiscreteGpu => 0,
-                wgpu::DeviceType::IntegratedGpu => 1,
-                wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
-                wgpu::DeviceType::Cpu => 3,
-            };
-            all.into_iter().min_by_key(rank).into_iter().collect()
-        }
-        Some("all") => all,
-        Some(wanted) => {
-            let wanted = wanted.to_lowercase();
-            all.into_iter()
-                .filter(|adapter| adapter.get_info().name.to_lowercase().contains(&wanted))
-                .collect()
-        }
-    };
-    if chosen.is_empty() {
-        return Err(ContextError::NoAdapter {
-            wanted: wanted.filter(|&wanted| wanted != "all").map(str::to_owned),
-            found,
-        });
+    if let Some(wanted) = wanted.or(environment.as_deref()) {
+        return adapters::matching(wanted);
     }
-    Ok(chosen)
+    let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
+        wgpu::DeviceType::Cpu => 3,
+    };
+    Ok(adapters::matching("all")?
+        .into_iter()
+        .min_by_key(rank)
+        .into_iter()
+        .collect())
 }
 
 pub fn run(arguments: &Bench) -> Result<bool, Box<dyn Error>> {
@@ -200,7 +187,7 @@ pub fn run(arguments: &Bench) -> Result<bool, Box<dyn Error>> {
     let with_cpu = arguments.backend.contains(&BenchBackend::Cpu);
     let mut gpus = Vec::new();
     if with_gpu {
-        for adapter in adapters(arguments.adapter.as_deref())? {
+        for adapter in adapters_of(arguments.adapter.as_deref())? {
             gpus.push(gpu::Gpu::new(&adapter)?);
         }
     }

@@ -355,18 +355,11 @@ fn pack_bits(keep: &[u8], bits: &mut [u32]) {
     }
 }
 
-/// What decides about an element.
+/// What decides about an element: its random bits as they lie in the words of the stream, little-endian, which
+/// keep it where the integer is at most the limit; or a byte of a mask.
 trait Decision: bytemuck::Pod {
     fn is_kept(self, limit: u32) -> bool;
 }
-
-/// An element's random bits as they lie in the words of the stream, little-endian: kept where the integer
-/// is at most the limit.
-trait Lane: Decision + PartialOrd {}
-
-impl Lane for u32 {}
-impl Lane for u16 {}
-impl Lane for u8 {}
 
 impl Decision for u32 {
     #[inline(always)]
@@ -454,7 +447,7 @@ trait Decide {
     /// Starts to fetch elements `[at, at + len)` of the run, as far as they exist.
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
     /// Elements `[at, at + lanes.len())` of the run.
-    fn decide<L: Lane>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32);
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32);
     /// All of the run, alike.
     fn decide_all(&mut self, keep: bool);
 }
@@ -473,7 +466,7 @@ impl<T: Element> Decide for Apart<'_, T> {
     }
 
     #[inline(always)]
-    fn decide<L: Lane>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
         apply(instructions, Some(x), y, lanes, limit, self.scale);
     }
@@ -498,7 +491,7 @@ impl<T: Element> Decide for InPlace<'_, T> {
     }
 
     #[inline(always)]
-    fn decide<L: Lane>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let y = &mut self.y[at..at + lanes.len()];
         apply(instructions, None, y, lanes, limit, self.scale);
     }
@@ -522,7 +515,7 @@ impl Decide for Keep<'_> {
     fn fetch(&self, _instructions: impl Instructions, _at: usize, _len: usize) {}
 
     #[inline(always)]
-    fn decide<L: Lane>(&mut self, _instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+    fn decide<L: Decision>(&mut self, _instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         for (keep, lane) in self.keep[at..at + lanes.len()].iter_mut().zip(lanes) {
             *keep = u8::from(lane.is_kept(limit));
         }
@@ -596,7 +589,7 @@ fn decision(dropout: &Dropout, distance: u64) -> bool {
 }
 
 #[inline(always)]
-fn draw_lanes<L: Lane>(
+fn draw_lanes<L: Decision>(
     dropout: &Dropout,
     first: u64,
     len: usize,

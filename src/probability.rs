@@ -269,7 +269,8 @@ mod stored {
             let may_be_certain = threshold == 0 || threshold >= parsed.outcomes();
             if parsed.threshold.abs_diff(threshold) > u64::from(!is_certain) || is_certain != may_be_certain {
                 return Err(format!(
-                    "threshold {threshold} does not belong to p = {p} with {} random bits, whose threshold is {}",
+                    "threshold {threshold} does not belong to p = {p} with {} random bits, whose threshold is {}; \
+                     give both as they were written",
                     random_bits.bits(),
                     parsed.threshold
                 ));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The random words of a tile where tiles start with a block whose number is a multiple of the tile's
 // blocks: so wherever the element offset is a multiple of 16. No carry can then fall within a tile.
-// Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
+// Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
 
 fn draw_tile(tile: u32) -> Tile {
     let lower = params.first_block.x + tile * BLOCKS_PER_TILE;

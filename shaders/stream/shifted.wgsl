@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The random words of a tile that starts anywhere in a block: for element offsets that are no multiple of 16.
-// Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
+// Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
 
 fn draw_block(block: u32) -> vec4<u32> {
     let lower = params.first_block.x + block;

@@ -252,7 +252,8 @@ impl Gpu {
         // A piece of the roof is longer than one of the tensor by half of the mask.
         let most = limits.max_buffer_size / (case.dtype.bytes() + 1) / 65_536 * 65_536;
         if most == 0 {
-            return Err("buffers of this device are too small".into());
+            let bytes = limits.max_buffer_size;
+            return Err(format!("buffers of at most {bytes} bytes are too small; choose another adapter").into());
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let storage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;

@@ -105,6 +105,7 @@ fn masks<T: Element>(
                 label: None,
                 dtype: T::DTYPE,
                 elements,
+                map: None,
                 operation,
             })
             .unwrap()
@@ -196,6 +197,7 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
                 label: None,
                 dtype: T::DTYPE,
                 elements: x.len() as u64,
+                map: None,
                 operation: Operation::Forward {
                     x: input.as_entire_buffer_binding(),
                     y: output.as_entire_buffer_binding(),

@@ -33,6 +33,7 @@ fn bind(kernels: &Kernels) -> Binding {
             label: None,
             dtype: DType::F32,
             elements: 1 << 18,
+            map: None,
             operation,
         })
         .unwrap()

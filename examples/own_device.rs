@@ -82,6 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         label: Some("dropout"),
         dtype: DType::F32,
         elements: ELEMENTS as u64,
+        map: None,
         operation: Operation::Forward {
             x: tensor.as_entire_buffer_binding(),
             y: tensor.as_entire_buffer_binding(),

@@ -80,6 +80,7 @@ impl Part {
             label: Some("part"),
             dtype: DType::F32,
             elements: x.len() as u64,
+            map: None,
             operation: Operation::Forward {
                 x: input.as_entire_buffer_binding(),
                 y: y.as_entire_buffer_binding(),

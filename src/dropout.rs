@@ -106,13 +106,20 @@ impl Dropout {
     /// [`OffsetOverflow`] where they do not.
     pub const fn check_len(&self, len: u64) -> Result<(), OffsetOverflow> {
         // Index 2^64 itself may be the end; so compare with the last element.
-        if len == 0 || self.element_offset.checked_add(len - 1).is_some() {
-            Ok(())
-        } else {
-            Err(OffsetOverflow {
+        match len.checked_sub(1) {
+            Some(last) => self.check_last(last),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the element so far from the first has an index.
+    pub(crate) const fn check_last(&self, last: u64) -> Result<(), OffsetOverflow> {
+        match self.element_offset.checked_add(last) {
+            Some(_) => Ok(()),
+            None => Err(OffsetOverflow {
                 element_offset: self.element_offset,
-                len,
-            })
+                len: last.saturating_add(1),
+            }),
         }
     }
 }

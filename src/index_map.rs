@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::{Dropout, OffsetOverflow, SliceError};
+use crate::{Dropout, SliceError};
 
 /// Maps the elements of a tensor, in storage order, to elements of the random stream (contract section 8).
 ///
@@ -51,6 +51,8 @@ use crate::{Dropout, OffsetOverflow, SliceError};
 pub struct IndexMap {
     /// Stream index of the first element, relative to the call's `element_offset`.
     offset: u64,
+    /// Local index at which the elements start: 0 but for a window.
+    start: u64,
     dimensions: Vec<Dimension>,
     /// The same with neighbours joined where they can be, and without those of length 1; outermost first.
     merged: Vec<Dimension>,
@@ -118,6 +120,16 @@ pub enum IndexMapError {
         /// Entries of the dimension.
         length: u64,
     },
+    /// A window that reaches out of the tensor.
+    #[error("a window of {elements} elements from element {first} on leaves a tensor of {available}; end it there")]
+    Window {
+        /// First element.
+        first: u64,
+        /// Elements of the window.
+        elements: u64,
+        /// Elements of the tensor.
+        available: u64,
+    },
     /// An order that leaves a dimension out or names one twice.
     #[error("{order:?} is no order of the dimensions 0 to {last}; name each once")]
     Order {
@@ -179,6 +191,7 @@ impl IndexMap {
         }
         Ok(Self {
             offset,
+            start: 0,
             dimensions,
             merged,
             elements,
@@ -313,16 +326,44 @@ impl IndexMap {
         Self::of(self.offset, order.iter().map(|&n| self.dimensions[n]).collect())
     }
 
+    /// Elements `[first, first + elements)` of this tensor in storage order: a page of it, or what one of several
+    /// buffers holds.
+    ///
+    /// Take it last: a shard or another order of the result is one of the whole tensor.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexMapError::Window`] where the tensor has not so many.
+    pub fn window(&self, first: u64, elements: u64) -> Result<Self, IndexMapError> {
+        if first.checked_add(elements).is_none_or(|end| end > self.elements) {
+            return Err(IndexMapError::Window {
+                first,
+                elements,
+                available: self.elements,
+            });
+        }
+        Ok(self.part(first, elements))
+    }
+
+    /// A window inside the tensor.
+    pub(crate) fn part(&self, first: u64, elements: u64) -> Self {
+        Self {
+            start: self.start + first,
+            elements,
+            ..self.clone()
+        }
+    }
+
     /// Elements of the tensor.
     #[must_use]
     pub fn elements(&self) -> u64 {
         self.elements
     }
 
-    /// Stream index of the first element, relative to the call's `element_offset`.
+    /// Stream index of the first element, relative to the call's `element_offset`; 0 where there is none.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.offset
+        if self.elements == 0 { 0 } else { self.index(0) }
     }
 
     /// The dimensions as they were given, outermost first.
@@ -339,21 +380,28 @@ impl IndexMap {
 
     /// Stream index of local element `i`, which exists, relative to the call's `element_offset`.
     pub(crate) fn index(&self, i: u64) -> u64 {
-        let (index, _) = self
-            .merged
-            .iter()
-            .rev()
-            .fold((self.offset, i), |(index, rest), dimension| {
-                (
-                    index + rest % dimension.length * dimension.stride,
-                    rest / dimension.length,
-                )
-            });
-        index
+        self.coordinates(i).fold(self.offset, |index, (dimension, coordinate)| {
+            index + coordinate * dimension.stride
+        })
     }
 
-    /// The greatest stream index of a map that has elements, relative to the call's `element_offset`.
-    fn last(&self) -> u64 {
+    /// The merged dimensions, innermost first, each with the coordinate of local element `i`.
+    pub(crate) fn coordinates(&self, i: u64) -> impl Iterator<Item = (Dimension, u64)> {
+        self.merged.iter().rev().scan(self.start + i, |rest, &dimension| {
+            let coordinate = *rest % dimension.length;
+            *rest /= dimension.length;
+            Some((dimension, coordinate))
+        })
+    }
+
+    /// Where the elements follow each other in the stream, as they do without a map.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        matches!(self.merged[..], [] | [Dimension { stride: 1, .. }])
+    }
+
+    /// The greatest stream index of the tensor (the whole one, of a window) that has elements, relative to the
+    /// call's `element_offset`.
+    pub(crate) fn last(&self) -> u64 {
         let last = |dimension: &Dimension| (dimension.length - 1) * dimension.stride;
         self.offset + self.merged.iter().map(last).sum::<u64>()
     }
@@ -406,15 +454,9 @@ impl Draw<'_> {
                 expected: map.elements,
             });
         }
-        if elements == 0 {
-            return Ok(());
-        }
-        match self.dropout.element_offset.checked_add(map.last()) {
-            Some(_) => Ok(()),
-            None => Err(SliceError::Offset(OffsetOverflow {
-                element_offset: self.dropout.element_offset,
-                len: map.last().saturating_add(1),
-            })),
+        match elements {
+            0 => Ok(()),
+            _ => Ok(self.dropout.check_last(map.last())?),
         }
     }
 
@@ -424,6 +466,7 @@ impl Draw<'_> {
         let (near, far) = match self.map {
             None => (0, elements.checked_sub(1)?),
             Some(map) if map.elements == 0 => return None,
+            // Of a window, the whole tensor's: its least index need not be the first element's.
             Some(map) => (map.offset, map.last()),
         };
         Some((first.saturating_add(near), first.saturating_add(far)))
@@ -497,6 +540,18 @@ mod tests {
     }
 
     #[test]
+    fn windows_are_parts_in_storage_order() {
+        let map = IndexMap::new(&[3, 4, 2, 5], &[7, 0, 1000, 3]).unwrap();
+        let window = map.window(17, 50).unwrap();
+        assert_eq!((window.elements(), window.offset()), (50, map.index(17)));
+        for i in 0..50 {
+            assert_eq!(window.index(i), map.index(17 + i));
+        }
+        assert_eq!(window.window(9, 41).unwrap(), map.window(26, 41).unwrap());
+        assert!(window.window(10, 41).is_err());
+    }
+
+    #[test]
     fn what_is_no_map_is_an_error() {
         let plain = IndexMap::plain(&[4, 6]).unwrap();
         let messages = [
@@ -509,6 +564,7 @@ mod tests {
             plain.shard(&[0..5, 0..6]).unwrap_err(),
             plain.shard(&[]).unwrap_err(),
             plain.permuted(&[0, 0]).unwrap_err(),
+            plain.window(20, 5).unwrap_err(),
         ]
         .map(|error| error.to_string());
         assert_eq!(
@@ -523,6 +579,7 @@ mod tests {
                 "0..5 in dimension 0 is no range of its 4 entries",
                 "ranges has 0 entries, but the shape has 2 dimensions; give one for each",
                 "[0, 0] is no order of the dimensions 0 to 1; name each once",
+                "a window of 5 elements from element 20 on leaves a tensor of 24; end it there",
             ]
         );
         // Nothing is in an empty tensor, so nothing overflows.

@@ -216,6 +216,7 @@ fn forward<'a>(dtype: DType, elements: u64, x: &'a wgpu::Buffer, y: &'a wgpu::Bu
         label: None,
         dtype,
         elements,
+        map: None,
         operation: Operation::Forward {
             x: x.as_entire_buffer_binding(),
             y: y.as_entire_buffer_binding(),
@@ -287,6 +288,7 @@ fn longer_than_a_binding(adapter: &wgpu::Adapter) {
                 label: None,
                 dtype: DType::F32,
                 elements: elements as u64,
+                map: None,
                 operation: Operation::Forward {
                     x: input.as_entire_buffer_binding(),
                     y: output.as_entire_buffer_binding(),
@@ -317,6 +319,7 @@ fn beyond_two_to_the_32(adapter: &wgpu::Adapter) {
         label: None,
         dtype: DType::F32,
         elements,
+        map: None,
         operation,
     };
     let binding = kernels.bind(&descriptor).unwrap();
@@ -540,6 +543,7 @@ fn lost_device(adapter: &wgpu::Adapter) {
         label: None,
         dtype: DType::F32,
         elements: 1000,
+        map: None,
         operation: Operation::Backward {
             dy: lost.as_entire_buffer_binding(),
             dx: lost.as_entire_buffer_binding(),

@@ -159,6 +159,7 @@ fn bind(kernels: &Kernels, dtype: DType, elements: u64, operation: Operation<'_>
             label: None,
             dtype,
             elements,
+            map: None,
             operation,
         })
         .map(|binding| binding.dispatches())
@@ -387,6 +388,7 @@ fn recordings_that_are_wrong_record_nothing() {
             label: None,
             dtype: DType::F32,
             elements: 1000,
+            map: None,
             operation,
         })
         .unwrap();
@@ -410,6 +412,7 @@ fn recordings_that_are_wrong_record_nothing() {
             label: None,
             dtype: DType::F32,
             elements: 1000,
+            map: None,
             operation,
         })
         .unwrap();

@@ -5,7 +5,7 @@
 struct Params {
     seed: vec2<u32>,         // low, high
     subsequence: vec2<u32>,  // low, high
-    first_block: vec2<u32>,  // Philox block of local element 0: low, high
+    origin: vec2<u32>,       // Philox block of local element 0, or with an index map its global index: low, high
     word_shift: u32,         // where local element 0 starts in that block: whole words ...
     bit_shift: u32,          // ... and bits
     drop_all: u32,           // all ones where p = 1, so that no random integer is <= keep_limit; else 0

@@ -4,8 +4,8 @@
 // Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
 
 fn draw_tile(tile: u32) -> Tile {
-    let lower = params.first_block.x + tile * BLOCKS_PER_TILE;
-    let upper = params.first_block.y + select(0u, 1u, lower < params.first_block.x);
+    let lower = params.origin.x + tile * BLOCKS_PER_TILE;
+    let upper = params.origin.y + select(0u, 1u, lower < params.origin.x);
     let shared_by = neighbours(upper);
     var words: Tile;
     words.a = philox4x32_10(shared_by, lower);

@@ -3,8 +3,8 @@
 // Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
 
 fn draw_block(block: u32) -> vec4<u32> {
-    let lower = params.first_block.x + block;
-    let upper = params.first_block.y + select(0u, 1u, lower < block);
+    let lower = params.origin.x + block;
+    let upper = params.origin.y + select(0u, 1u, lower < block);
     return philox4x32_10(neighbours(upper), lower);
 }
 

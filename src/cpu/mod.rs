@@ -556,7 +556,8 @@ fn draw_mapped(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], i
     while at < keep.len() {
         let i = first + at as u64;
         // The rest of the run that the element lies in.
-        let left = inner.length - i % inner.length;
+        let coordinate = map.coordinates(i).next().map_or(0, |(_, coordinate)| coordinate);
+        let left = inner.length - coordinate;
         let end = at.saturating_add(left as usize).min(keep.len());
         let run = &mut keep[at..end];
         let start = dropout.with_element_offset(dropout.element_offset + map.index(i));
@@ -634,11 +635,9 @@ fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a
         source: match map {
             None => Source::Drawn(*dropout),
             Some(_) if len == 0 => Source::All,
-            Some(map) => match map.merged() {
-                // Rows of a tensor, say: nothing but an offset.
-                [] | [Dimension { stride: 1, .. }] => Source::Drawn(dropout.with_element_offset(draw.global(0))),
-                _ => Source::Mapped(dropout, map),
-            },
+            // Rows of a tensor, say: nothing but an offset.
+            Some(map) if map.is_contiguous() => Source::Drawn(dropout.with_element_offset(draw.global(0))),
+            Some(map) => Source::Mapped(dropout, map),
         },
         data,
         sink: Sink::None,

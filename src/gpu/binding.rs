@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 use wgpu::BufferBinding;
 
 use super::kernels::{Inner, Kernels};
+use super::map::MapBuffer;
 use super::params::{Params, Phase};
 use super::plan::{Dispatch, plan};
 use super::scope::ErrorScopes;
-use super::variant::{Access, Extent, Input, MASK_IN, MASK_OUT, MaskSource, Stream, TILE, Tensor, Variant, X, Y};
+use super::variant::{Access, Extent, Input, MAP, MASK_IN, MASK_OUT, MaskSource, Stream, TILE, Tensor, Variant, X, Y};
 use super::{BindError, RecordError};
-use crate::{DType, Dropout, MaskFormat, RandomBits};
+use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
 
 /// A stored mask in a buffer.
 #[derive(Clone, Debug)]
@@ -95,6 +96,9 @@ pub struct BindDescriptor<'a> {
     pub dtype: DType,
     /// Elements of the tensors and of the mask; 0 is allowed and records nothing.
     pub elements: u64,
+    /// Where they lie in the random stream; one after the other where there is no map. A stored mask that is
+    /// read, and inference, have no use for it.
+    pub map: Option<&'a IndexMap>,
     /// What to do with which buffers.
     pub operation: Operation<'a>,
 }
@@ -112,7 +116,18 @@ pub struct Binding {
     pipelines: [OnceLock<Pipelines>; CHOICES],
     phase: Phase,
     elements: u64,
-    dispatches: Vec<(Dispatch, wgpu::BindGroup)>,
+    /// The greatest stream index, relative to the call's offset; None where nothing is drawn.
+    last: Option<u64>,
+    dispatches: Vec<BoundDispatch>,
+}
+
+/// A dispatch and what is bound for it.
+#[derive(Clone)]
+struct BoundDispatch {
+    dispatch: Dispatch,
+    /// Stream index of its first element, relative to the call's offset.
+    first: u64,
+    bind_group: wgpu::BindGroup,
 }
 
 impl core::fmt::Debug for Binding {
@@ -132,23 +147,17 @@ struct Pipelines {
     tail: Option<wgpu::ComputePipeline>,
 }
 
-/// Random bits times streams.
+/// Random bits times streams: aligned or shifted, since whether there is a map is known when binding.
 const CHOICES: usize = 6;
 
-/// What a recording decides about a variant that draws, and its number among the [`CHOICES`].
-fn choice(dropout: &Dropout) -> (RandomBits, Stream, usize) {
-    let random_bits = dropout.probability.random_bits();
-    let (stream, is_shifted) = if dropout.element_offset.is_multiple_of(TILE) {
-        (Stream::Aligned, 0)
-    } else {
-        (Stream::Shifted, 1)
-    };
+/// The number of a choice of random bits and stream among the [`CHOICES`].
+fn choice(random_bits: RandomBits, stream: Stream) -> usize {
     let number = match random_bits {
         RandomBits::B32 => 0,
         RandomBits::B16 => 2,
         RandomBits::B8 => 4,
     };
-    (random_bits, stream, number + is_shifted)
+    number + usize::from(stream == Stream::Shifted)
 }
 
 /// A range of a buffer that an operation uses.
@@ -288,15 +297,24 @@ impl Kernels {
     /// # Errors
     ///
     /// [`BindError`], with nothing created, where a buffer is too small, misaligned, lacks `STORAGE` or
-    /// overlaps another, or the device reports an error.
+    /// overlaps another, the map is another tensor's, or the device reports an error.
     pub fn bind(&self, descriptor: &BindDescriptor<'_>) -> Result<Binding, BindError> {
         let BindDescriptor {
             label,
             dtype,
             elements,
+            map,
             ref operation,
         } = *descriptor;
         let inner = &self.inner;
+        if let Some(map) = map
+            && map.elements() != elements
+        {
+            return Err(BindError::Map {
+                elements,
+                expected: map.elements(),
+            });
+        }
         let alignment = inner.limits.offset_alignment;
         let tensor_bytes = elements
             .checked_mul(dtype.bytes())
@@ -335,6 +353,9 @@ impl Kernels {
             parameters: inner.parameters,
             mask: match (parts.phase, parts.mask_in.zip(mask_in.as_ref())) {
                 (Phase::Inference, _) => MaskSource::All,
+                (Phase::Training, None) if map.is_some_and(|map| !map.is_contiguous()) => {
+                    MaskSource::Drawn(RandomBits::default(), Stream::Mapped)
+                }
                 (Phase::Training, None) => MaskSource::Drawn(RandomBits::default(), Stream::Aligned),
                 (Phase::Training, Some((stored, range))) => {
                     MaskSource::Stored(stored.parts().0, access_beside(range, &written))
@@ -350,9 +371,13 @@ impl Kernels {
             store: parts.mask_out.map(|stored| stored.parts().0),
         };
 
-        let dispatches = plan(variant, elements, inner.limits)?;
+        let dispatches: Vec<_> = plan(variant, elements, inner.limits)?.collect();
         let scopes = ErrorScopes::push(&inner.device);
         let layout = inner.bind_group_layout(&variant);
+        let maps = map.filter(|_| variant.has_map()).map(|map| {
+            let firsts = dispatches.iter().map(|dispatch| dispatch.first);
+            MapBuffer::new(&inner.device, label, map, firsts)
+        });
         let bytes_of = |index: u32, elements: u64| match index {
             X | Y => (elements * dtype.bytes()).next_multiple_of(4),
             MASK_IN => parts
@@ -363,7 +388,9 @@ impl Kernels {
                 .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
         };
         let dispatches = dispatches
-            .map(|dispatch| {
+            .into_iter()
+            .zip(0..)
+            .map(|(dispatch, n)| {
                 let entries: Vec<_> = ranges
                     .iter()
                     .map(|range| wgpu::BindGroupEntry {
@@ -374,13 +401,21 @@ impl Kernels {
                             size: wgpu::BufferSize::new(bytes_of(range.index, dispatch.elements.into())),
                         }),
                     })
+                    .chain(maps.as_ref().map(|maps| wgpu::BindGroupEntry {
+                        binding: MAP,
+                        resource: wgpu::BindingResource::Buffer(maps.binding(n)),
+                    }))
                     .collect();
                 let bind_group = inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label,
                     layout: &layout,
                     entries: &entries,
                 });
-                (dispatch, bind_group)
+                BoundDispatch {
+                    first: map.map_or(dispatch.first, |map| map.index(dispatch.first)),
+                    dispatch,
+                    bind_group,
+                }
             })
             .collect();
         scopes.pop()?;
@@ -390,6 +425,10 @@ impl Kernels {
             pipelines: Default::default(),
             phase: parts.phase,
             elements,
+            last: match parts.phase {
+                Phase::Inference => None,
+                Phase::Training => elements.checked_sub(1).map(|last| map.map_or(last, IndexMap::last)),
+            },
             dispatches,
         })
     }
@@ -418,30 +457,32 @@ impl Binding {
     ///
     /// # Stream
     ///
-    /// Local element i is element `dropout.element_offset + i` of the subsequence. Stored masks are
-    /// indexed by the local element.
+    /// Local element i is element `dropout.element_offset + i` of the subsequence, or the one that the index
+    /// map says. Stored masks are indexed by the local element.
     ///
     /// # Errors
     ///
     /// [`RecordError`], with nothing recorded, where the elements pass global index 2^64, a pipeline
     /// can't be built, or no parameter slot is free.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, dropout: &Dropout) -> Result<(), RecordError> {
-        if self.phase == Phase::Training {
-            dropout.check_len(self.elements)?;
+        if let Some(last) = self.last {
+            dropout.check_last(last)?;
         }
         let kernels = &*self.kernels;
-        let pipelines = self.pipelines(dropout)?;
+        let (stream, pipelines) = self.pipelines(dropout)?;
         let held = match &kernels.slots {
             Some(slots) => Some((slots, slots.hold(self.dispatches.len())?)),
             None => None,
         };
 
-        for (n, (dispatch, bind_group)) in self.dispatches.iter().enumerate() {
+        for (n, bound) in self.dispatches.iter().enumerate() {
+            let dispatch = bound.dispatch;
             let params = Params::new(
                 dropout,
                 self.phase,
                 self.variant.tensor.map(|tensor| tensor.dtype),
-                dispatch.first,
+                stream,
+                bound.first,
                 dispatch.elements,
             );
             let pipeline = match dispatch.extent {
@@ -452,7 +493,7 @@ impl Binding {
                 continue; // not reached: pipelines() has one for each extent in use
             };
             pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bind_group, &[]);
+            pass.set_bind_group(0, &bound.bind_group, &[]);
             match &held {
                 Some((slots, held)) => {
                     let offset = slots.write(&kernels.queue, held, n, &params);
@@ -496,26 +537,32 @@ impl Binding {
         self.pipelines(dropout).map(drop)
     }
 
-    fn pipelines(&self, dropout: &Dropout) -> Result<&Pipelines, RecordError> {
+    fn pipelines(&self, dropout: &Dropout) -> Result<(Stream, &Pipelines), RecordError> {
         let mut variant = self.variant;
-        let mut number = 0;
+        // What draws nothing may be told anything about the stream.
+        let (mut of_stream, mut number) = (Stream::Aligned, 0);
         if let MaskSource::Drawn(random_bits, stream) = &mut variant.mask {
-            (*random_bits, *stream, number) = choice(dropout);
+            *random_bits = dropout.probability.random_bits();
+            let first = self.dispatches.first().map_or(0, |bound| bound.first);
+            if *stream != Stream::Mapped && !dropout.element_offset.wrapping_add(first).is_multiple_of(TILE) {
+                *stream = Stream::Shifted;
+            }
+            (of_stream, number) = (*stream, choice(*random_bits, *stream));
         }
         let known = &self.pipelines[number];
         if let Some(pipelines) = known.get() {
-            return Ok(pipelines);
+            return Ok((of_stream, pipelines));
         }
         let pipelines = Pipelines {
             whole: self.pipeline(variant, Extent::Whole)?,
             tail: self.pipeline(variant, Extent::Tail)?,
         };
         // Two threads may have built them; either will do.
-        Ok(known.get_or_init(|| pipelines))
+        Ok((of_stream, known.get_or_init(|| pipelines)))
     }
 
     fn pipeline(&self, mut variant: Variant, extent: Extent) -> Result<Option<wgpu::ComputePipeline>, RecordError> {
-        if !self.dispatches.iter().any(|(dispatch, _)| dispatch.extent == extent) {
+        if !self.dispatches.iter().any(|bound| bound.dispatch.extent == extent) {
             return Ok(None);
         }
         if let Some(tensor) = &mut variant.tensor {

@@ -24,7 +24,7 @@ use super::run::{Job, Placement, Task, run};
 use super::{DeviceError, KernelOptions, Kernels, KernelsError, RunError};
 use crate::element::bit_mask_words;
 use crate::error::check_length;
-use crate::{Dropout, Element, MaskFormat, SliceError};
+use crate::{Draw, Element, MaskFormat, SliceError};
 
 /// Elements that are on the device at a time: what a call takes of device memory is bounded, and every
 /// piece but the last is a whole number of Philox blocks and mask words.
@@ -190,7 +190,7 @@ impl Context {
     }
 
     /// Runs one piece after the other.
-    fn run_pieces(&self, dropout: &Dropout, call: Call<'_>) -> Result<(), RunError> {
+    fn run_pieces(&self, draw: Draw<'_>, call: Call<'_>) -> Result<(), RunError> {
         let bytes = call.dtype.bytes() as usize;
         let Call {
             task,
@@ -213,8 +213,16 @@ impl Context {
                 MaskFormat::Bits => first / 8..(first + length).div_ceil(32) * 4,
                 MaskFormat::Bytes => first..first + length,
             };
+            // Inference draws nothing, so its tensor may be another one than the map's.
+            let map = draw.map.filter(|_| task != Task::Inference);
+            let map = map.map(|map| map.part(first as u64, length as u64));
+            // A map says itself where its window starts.
+            let start = if map.is_some() { 0 } else { first as u64 };
             let job = Job {
-                dropout: dropout.with_element_offset(dropout.element_offset.wrapping_add(first as u64)),
+                dropout: draw
+                    .dropout
+                    .with_element_offset(draw.dropout.element_offset.wrapping_add(start)),
+                map: map.as_ref(),
                 task,
                 dtype,
                 elements: length as u64,
@@ -268,25 +276,20 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn apart<T: Element>(task: Task, dropout: &Dropout, x: &'a [T], y: &'a mut [T]) -> Result<Self, SliceError> {
+    fn apart<T: Element>(task: Task, draw: Draw<'_>, x: &'a [T], y: &'a mut [T]) -> Result<Self, SliceError> {
         let output = if matches!(task, Task::Backward(_)) { "dx" } else { "y" };
         check_length(output, "elements", x.len() as u64, x.len() as u64, y.len())?;
         let tensors = Tensors::Apart(bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));
-        Self::new::<T>(task, dropout, x.len(), tensors)
+        Self::new::<T>(task, draw, x.len(), tensors)
     }
 
-    fn in_place<T: Element>(task: Task, dropout: &Dropout, x: &'a mut [T]) -> Result<Self, SliceError> {
-        Self::new::<T>(task, dropout, x.len(), Tensors::InPlace(bytemuck::cast_slice_mut(x)))
+    fn in_place<T: Element>(task: Task, draw: Draw<'_>, x: &'a mut [T]) -> Result<Self, SliceError> {
+        Self::new::<T>(task, draw, x.len(), Tensors::InPlace(bytemuck::cast_slice_mut(x)))
     }
 
-    fn new<T: Element>(
-        task: Task,
-        dropout: &Dropout,
-        elements: usize,
-        tensors: Tensors<'a>,
-    ) -> Result<Self, SliceError> {
+    fn new<T: Element>(task: Task, draw: Draw<'_>, elements: usize, tensors: Tensors<'a>) -> Result<Self, SliceError> {
         if task != Task::Inference {
-            dropout.check_len(elements as u64)?;
+            draw.check(elements as u64)?;
         }
         Ok(Self {
             task,
@@ -344,114 +347,128 @@ const BYTES: Option<MaskFormat> = Some(MaskFormat::Bytes);
 /// then as they were, but for whole pieces of 2^24 elements that were done before.
 impl Context {
     /// See [`cpu::forward`](crate::cpu::forward).
-    pub fn forward<T: Element>(&self, dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), RunError> {
-        self.run_pieces(dropout, Call::apart(Task::Forward(None), dropout, x, y)?)
+    pub fn forward<'a, T: Element>(&self, draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), RunError> {
+        let draw = draw.into();
+        self.run_pieces(draw, Call::apart(Task::Forward(None), draw, x, y)?)
     }
 
     /// See [`cpu::forward_in_place`](crate::cpu::forward_in_place).
-    pub fn forward_in_place<T: Element>(&self, dropout: &Dropout, x: &mut [T]) -> Result<(), RunError> {
-        self.run_pieces(dropout, Call::in_place(Task::Forward(None), dropout, x)?)
+    pub fn forward_in_place<'a, T: Element>(&self, draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), RunError> {
+        let draw = draw.into();
+        self.run_pieces(draw, Call::in_place(Task::Forward(None), draw, x)?)
     }
 
     /// See [`cpu::forward_with_bit_mask`](crate::cpu::forward_with_bit_mask).
-    pub fn forward_with_bit_mask<T: Element>(
+    pub fn forward_with_bit_mask<'a, T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: impl Into<Draw<'a>>,
         x: &[T],
         y: &mut [T],
         mask: &mut [u32],
     ) -> Result<(), RunError> {
-        let call = Call::apart(Task::Forward(BITS), dropout, x, y)?.storing_bits(mask)?;
-        self.run_pieces(dropout, call)
+        let draw = draw.into();
+        let call = Call::apart(Task::Forward(BITS), draw, x, y)?.storing_bits(mask)?;
+        self.run_pieces(draw, call)
     }
 
     /// See [`cpu::forward_with_byte_mask`](crate::cpu::forward_with_byte_mask).
-    pub fn forward_with_byte_mask<T: Element>(
+    pub fn forward_with_byte_mask<'a, T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: impl Into<Draw<'a>>,
         x: &[T],
         y: &mut [T],
         mask: &mut [u8],
     ) -> Result<(), RunError> {
-        let call = Call::apart(Task::Forward(BYTES), dropout, x, y)?.storing_bytes(mask)?;
-        self.run_pieces(dropout, call)
+        let draw = draw.into();
+        let call = Call::apart(Task::Forward(BYTES), draw, x, y)?.storing_bytes(mask)?;
+        self.run_pieces(draw, call)
     }
 
     /// See [`cpu::backward`](crate::cpu::backward).
-    pub fn backward<T: Element>(&self, dropout: &Dropout, dy: &[T], dx: &mut [T]) -> Result<(), RunError> {
-        self.run_pieces(dropout, Call::apart(Task::Backward(None), dropout, dy, dx)?)
+    pub fn backward<'a, T: Element>(&self, draw: impl Into<Draw<'a>>, dy: &[T], dx: &mut [T]) -> Result<(), RunError> {
+        let draw = draw.into();
+        self.run_pieces(draw, Call::apart(Task::Backward(None), draw, dy, dx)?)
     }
 
     /// See [`cpu::backward_in_place`](crate::cpu::backward_in_place).
-    pub fn backward_in_place<T: Element>(&self, dropout: &Dropout, dy: &mut [T]) -> Result<(), RunError> {
-        self.run_pieces(dropout, Call::in_place(Task::Backward(None), dropout, dy)?)
+    pub fn backward_in_place<'a, T: Element>(&self, draw: impl Into<Draw<'a>>, dy: &mut [T]) -> Result<(), RunError> {
+        let draw = draw.into();
+        self.run_pieces(draw, Call::in_place(Task::Backward(None), draw, dy)?)
     }
 
     /// See [`cpu::backward_from_bit_mask`](crate::cpu::backward_from_bit_mask).
-    pub fn backward_from_bit_mask<T: Element>(
+    pub fn backward_from_bit_mask<'a, T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: impl Into<Draw<'a>>,
         dy: &[T],
         mask: &[u32],
         dx: &mut [T],
     ) -> Result<(), RunError> {
-        let call = Call::apart(Task::Backward(BITS), dropout, dy, dx)?.reading_bits(mask)?;
-        self.run_pieces(dropout, call)
+        let draw = draw.into();
+        let call = Call::apart(Task::Backward(BITS), draw, dy, dx)?.reading_bits(mask)?;
+        self.run_pieces(draw, call)
     }
 
     /// See [`cpu::backward_from_bit_mask_in_place`](crate::cpu::backward_from_bit_mask_in_place).
-    pub fn backward_from_bit_mask_in_place<T: Element>(
+    pub fn backward_from_bit_mask_in_place<'a, T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: impl Into<Draw<'a>>,
         dy: &mut [T],
         mask: &[u32],
     ) -> Result<(), RunError> {
-        let call = Call::in_place(Task::Backward(BITS), dropout, dy)?.reading_bits(mask)?;
-        self.run_pieces(dropout, call)
+        let draw = draw.into();
+        let call = Call::in_place(Task::Backward(BITS), draw, dy)?.reading_bits(mask)?;
+        self.run_pieces(draw, call)
     }
 
     /// See [`cpu::backward_from_byte_mask`](crate::cpu::backward_from_byte_mask).
-    pub fn backward_from_byte_mask<T: Element>(
+    pub fn backward_from_byte_mask<'a, T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: impl Into<Draw<'a>>,
         dy: &[T],
         mask: &[u8],
         dx: &mut [T],
     ) -> Result<(), RunError> {
-        let call = Call::apart(Task::Backward(BYTES), dropout, dy, dx)?.reading_bytes(mask)?;
-        self.run_pieces(dropout, call)
+        let draw = draw.into();
+        let call = Call::apart(Task::Backward(BYTES), draw, dy, dx)?.reading_bytes(mask)?;
+        self.run_pieces(draw, call)
     }
 
     /// See [`cpu::backward_from_byte_mask_in_place`](crate::cpu::backward_from_byte_mask_in_place).
-    pub fn backward_from_byte_mask_in_place<T: Element>(
+    pub fn backward_from_byte_mask_in_place<'a, T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: impl Into<Draw<'a>>,
         dy: &mut [T],
         mask: &[u8],
     ) -> Result<(), RunError> {
-        let call = Call::in_place(Task::Backward(BYTES), dropout, dy)?.reading_bytes(mask)?;
-        self.run_pieces(dropout, call)
+        let draw = draw.into();
+        let call = Call::in_place(Task::Backward(BYTES), draw, dy)?.reading_bytes(mask)?;
+        self.run_pieces(draw, call)
     }
 
     /// See [`cpu::bit_mask`](crate::cpu::bit_mask).
-    pub fn bit_mask(&self, dropout: &Dropout, len: usize, mask: &mut [u32]) -> Result<(), RunError> {
-        let call = Call::new::<f32>(Task::Mask(MaskFormat::Bits), dropout, len, Tensors::None)?;
-        self.run_pieces(dropout, call.storing_bits(mask)?)
+    pub fn bit_mask<'a>(&self, draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> Result<(), RunError> {
+        let draw = draw.into();
+        let call = Call::new::<f32>(Task::Mask(MaskFormat::Bits), draw, len, Tensors::None)?;
+        self.run_pieces(draw, call.storing_bits(mask)?)
     }
 
     /// See [`cpu::byte_mask`](crate::cpu::byte_mask).
-    pub fn byte_mask(&self, dropout: &Dropout, mask: &mut [u8]) -> Result<(), RunError> {
-        let call = Call::new::<f32>(Task::Mask(MaskFormat::Bytes), dropout, mask.len(), Tensors::None)?;
-        self.run_pieces(dropout, call.storing_bytes(mask)?)
+    pub fn byte_mask<'a>(&self, draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), RunError> {
+        let draw = draw.into();
+        let call = Call::new::<f32>(Task::Mask(MaskFormat::Bytes), draw, mask.len(), Tensors::None)?;
+        self.run_pieces(draw, call.storing_bytes(mask)?)
     }
 
     /// See [`cpu::inference`](crate::cpu::inference).
-    pub fn inference<T: Element>(&self, dropout: &Dropout, x: &[T], y: &mut [T]) -> Result<(), RunError> {
-        self.run_pieces(dropout, Call::apart(Task::Inference, dropout, x, y)?)
+    pub fn inference<'a, T: Element>(&self, draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), RunError> {
+        let draw = draw.into();
+        self.run_pieces(draw, Call::apart(Task::Inference, draw, x, y)?)
     }
 
     /// See [`cpu::inference_in_place`](crate::cpu::inference_in_place).
-    pub fn inference_in_place<T: Element>(&self, dropout: &Dropout, x: &mut [T]) -> Result<(), RunError> {
-        self.run_pieces(dropout, Call::in_place(Task::Inference, dropout, x)?)
+    pub fn inference_in_place<'a, T: Element>(&self, draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), RunError> {
+        let draw = draw.into();
+        self.run_pieces(draw, Call::in_place(Task::Inference, draw, x)?)
     }
 }

@@ -136,6 +136,14 @@ pub enum BindError {
         /// Its end.
         second_end: u64,
     },
+    /// The tensor is not the one that the index map describes.
+    #[error("{elements} elements, but the index map has {expected}; give the tensor that the map describes")]
+    Map {
+        /// Elements of the tensor.
+        elements: u64,
+        /// Elements of the map.
+        expected: u64,
+    },
     /// The tensor's size in bytes does not fit in u64.
     #[error("{elements} elements of {dtype} are more bytes than u64 holds; split the tensor")]
     TooLong {

@@ -7,7 +7,7 @@ use super::params::PARAMS_BYTES;
 use super::plan::PlanLimits;
 use super::scope::ErrorScopes;
 use super::slots::{self, ParameterSlots};
-use super::variant::{Access, Multiply, ParameterPath, Variant};
+use super::variant::{Access, MAP, Multiply, ParameterPath, Variant};
 use super::{DeviceError, KernelsError};
 
 /// Choices that [`Kernels`] otherwise make by the device's features and limits.
@@ -73,6 +73,7 @@ impl Default for KernelOptions {
 ///     label: Some("layer 1"),
 ///     dtype: DType::F32,
 ///     elements: 1024,
+///     map: None,
 ///     operation: Operation::Forward {
 ///         x: x.as_entire_buffer_binding(),
 ///         y: y.as_entire_buffer_binding(),
@@ -295,24 +296,29 @@ pub(crate) fn has_immediates(device: &wgpu::Device) -> bool {
 }
 
 impl Inner {
-    /// The layout of a variant's storage bindings.
+    /// The layout of a variant's group 0.
     pub(crate) fn bind_group_layout(&self, variant: &Variant) -> wgpu::BindGroupLayout {
-        let entries: Vec<_> = variant
+        let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let mut entries: Vec<_> = variant
             .bindings()
             .into_iter()
-            .map(|binding| wgpu::BindGroupLayoutEntry {
-                binding: binding.index,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Storage {
-                        read_only: binding.access == Access::Read,
-                    },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
+            .map(|binding| {
+                let read_only = binding.access == Access::Read;
+                buffer(binding.index, wgpu::BufferBindingType::Storage { read_only })
             })
             .collect();
+        if variant.has_map() {
+            entries.push(buffer(MAP, wgpu::BufferBindingType::Uniform));
+        }
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("wgpu_dropout::Binding"),
             entries: &entries,

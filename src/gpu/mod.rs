@@ -19,6 +19,7 @@ mod binding;
 pub mod blocking;
 mod error;
 mod kernels;
+mod map;
 mod params;
 pub mod plan;
 mod run;

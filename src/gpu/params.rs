@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::variant::Stream;
 use crate::{DType, Dropout};
 
 /// The parameters as the shader reads them.
@@ -10,7 +11,7 @@ use crate::{DType, Dropout};
 pub(crate) struct Params {
     pub(crate) seed: [u32; 2],
     pub(crate) subsequence: [u32; 2],
-    pub(crate) first_block: [u32; 2],
+    pub(crate) origin: [u32; 2],
     pub(crate) word_shift: u32,
     pub(crate) bit_shift: u32,
     pub(crate) drop_all: u32,
@@ -34,10 +35,17 @@ pub(crate) enum Phase {
 }
 
 impl Params {
-    /// The parameters of `elements` elements from local index `first` on.
+    /// The parameters of `elements` elements that start as many elements behind the call's offset in the stream.
     ///
     /// `dtype` is `None` where there is no tensor.
-    pub(crate) fn new(dropout: &Dropout, phase: Phase, dtype: Option<DType>, first: u64, elements: u32) -> Self {
+    pub(crate) fn new(
+        dropout: &Dropout,
+        phase: Phase,
+        dtype: Option<DType>,
+        stream: Stream,
+        first: u64,
+        elements: u32,
+    ) -> Self {
         let probability = &dropout.probability;
         let bits = probability.random_bits().bits();
         let lanes = u64::from(probability.random_bits().lanes());
@@ -57,7 +65,10 @@ impl Params {
         Self {
             seed: halves(dropout.seed),
             subsequence: halves(dropout.subsequence),
-            first_block: halves(g / lanes),
+            origin: halves(match stream {
+                Stream::Aligned | Stream::Shifted => g / lanes,
+                Stream::Mapped => g,
+            }),
             word_shift: stream_bit / 32,
             bit_shift: stream_bit % 32,
             drop_all: if probability.keeps_none() { u32::MAX } else { 0 },
@@ -72,7 +83,7 @@ impl Params {
     }
 }
 
-const fn halves(value: u64) -> [u32; 2] {
+pub(crate) const fn halves(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
 }
 
@@ -133,7 +144,7 @@ mod tests {
         macro_rules! host {
             ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Params, $field))),*] };
         }
-        let host = host!(seed subsequence first_block word_shift bit_shift drop_all keep_limit scale fast_min fast_max
+        let host = host!(seed subsequence origin word_shift bit_shift drop_all keep_limit scale fast_min fast_max
             quiet elements reserved);
         assert_eq!(shader, host);
         assert_eq!(*span, PARAMS_BYTES);
@@ -183,19 +194,28 @@ mod tests {
             .with_probability(Probability::new(0.5, RandomBits::B8).expect("a probability"))
             .with_subsequence(u64::MAX)
             .with_element_offset((1 << 36) - 16 + 7);
-        let params = Params::new(&dropout, Phase::Training, Some(DType::F32), 32, 5);
+        let params = Params::new(&dropout, Phase::Training, Some(DType::F32), Stream::Shifted, 32, 5);
         assert_eq!(params.seed, [2, 1]);
         assert_eq!(params.subsequence, [u32::MAX; 2]);
-        assert_eq!(params.first_block, [1, 1]);
+        assert_eq!(params.origin, [1, 1]);
         assert_eq!((params.word_shift, params.bit_shift), (1, 24));
         assert_eq!((params.keep_limit, params.elements), (127, 5));
+        let mapped = Params::new(&dropout, Phase::Training, None, Stream::Mapped, 32, 5);
+        assert_eq!(mapped.origin, [23, 16]);
     }
 
     #[test]
     fn inverted_inference_is_the_identity_on_nan_too() {
         let dropout = Dropout::new(0.5, 0).expect("a probability");
         let at = |mode, phase| {
-            let params = Params::new(&dropout.with_scale_mode(mode), phase, Some(DType::F16), 0, 1);
+            let params = Params::new(
+                &dropout.with_scale_mode(mode),
+                phase,
+                Some(DType::F16),
+                Stream::Aligned,
+                0,
+                1,
+            );
             (f32::from_bits(params.scale), params.quiet)
         };
         assert_eq!(at(ScaleMode::Inverted, Phase::Inference), (1.0, 0));

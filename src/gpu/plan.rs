@@ -11,7 +11,7 @@ use super::variant::{Extent, MaskSource, Variant};
 use crate::MaskFormat;
 
 /// Elements of a window at most: indices in the shaders are u32, and a dispatch may overshoot.
-const MAX_WINDOW_ELEMENTS: u64 = 1 << 30;
+pub(crate) const MAX_WINDOW_ELEMENTS: u64 = 1 << 30;
 
 /// What a device, or a caller who wants it smaller, allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use wgpu::BufferBinding;
 
 use super::scope::ErrorScopes;
 use super::{BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RunError, StoredMask};
-use crate::{DType, Dropout, MaskFormat};
+use crate::{DType, Dropout, IndexMap, MaskFormat};
 
 /// Where the ranges of a job lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub(crate) enum Task {
 /// Outputs may be longer than the tensor; the rest comes back as it went in where `prefill` is set.
 pub(crate) struct Job<'a> {
     pub(crate) dropout: Dropout,
+    pub(crate) map: Option<&'a IndexMap>,
     pub(crate) task: Task,
     pub(crate) dtype: DType,
     pub(crate) elements: u64,
@@ -159,6 +160,7 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
         label: Some("wgpu_dropout::run"),
         dtype: job.dtype,
         elements: job.elements,
+        map: job.map,
         operation,
     })?;
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::element::bit_mask_words;
 use crate::reference;
-use crate::{DType, Dropout, Element, MaskFormat, Probability, RandomBits, ScaleMode, SliceError};
+use crate::{DType, Draw, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, ScaleMode, SliceError};
 use half::{bf16, f16};
 
 /// The self-test could not be run; that a kernel is wrong is no error but a [`Comparison`].
@@ -104,6 +104,8 @@ pub enum Coverage {
 /// A case: how long, from where, how likely.
 struct Case {
     elements: u64,
+    /// Shape and mask strides of an index map, or neither.
+    map: (&'static [u64], &'static [u64]),
     element_offset: u64,
     p: f64,
     scale_mode: ScaleMode,
@@ -112,9 +114,34 @@ struct Case {
 const fn case(elements: u64, element_offset: u64, p: f64, scale_mode: ScaleMode) -> Case {
     Case {
         elements,
+        map: (&[], &[]),
         element_offset,
         p,
         scale_mode,
+    }
+}
+
+const fn mapped(shape: &'static [u64], mask_strides: &'static [u64], element_offset: u64, p: f64) -> Case {
+    let mut elements = 1;
+    let mut n = 0;
+    while n < shape.len() {
+        elements *= shape[n];
+        n += 1;
+    }
+    Case {
+        elements,
+        map: (shape, mask_strides),
+        element_offset,
+        p,
+        scale_mode: ScaleMode::Inverted,
+    }
+}
+
+impl Case {
+    fn map(&self) -> Option<IndexMap> {
+        let (shape, mask_strides) = self.map;
+        // The table's own are maps.
+        IndexMap::new(shape, mask_strides).ok().filter(|_| !shape.is_empty())
     }
 }
 
@@ -128,7 +155,7 @@ const SEED: u64 = 0x0123_4567_89ab_cdef;
 const SUBSEQUENCE: u64 = 0xfedc_ba98_7654_3210;
 
 /// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
-const CASES: [Case; 16] = {
+const CASES: [Case; 23] = {
     use ScaleMode::{Classic, Inverted};
     [
         case(1, 0, 0.5, Inverted),
@@ -149,6 +176,22 @@ const CASES: [Case; 16] = {
         case(500, ZERO_OF_32_BITS / 16 * 16, 1.0, Inverted),
         case(500, ZERO_OF_16_BITS / 16 * 16, 1.0, Inverted),
         case(100, ZERO_OF_32_BITS / 16 * 16, 1.0 - 1e-13, Inverted),
+        // Feature maps that share a decision; rows of a larger tensor, whose blocks pass 2^32 at each width; another
+        // dimension order; the same mask over time.
+        mapped(&[3, 7, 49], &[7, 1, 0], 3, 0.5),
+        mapped(&[13, 77], &[200, 1], (1 << 34) - 1001, 0.1),
+        mapped(&[13, 61], &[1 << 35, 1], (1 << 36) - 13, 0.3),
+        mapped(&[5, 9, 31], &[300, 1, 10], 0, 0.25),
+        mapped(&[4, 5, 64], &[64, 0, 1], u64::MAX - 255, 0.5),
+        // Runs far shorter than a tile, and strides that only 64 bits hold.
+        mapped(&[7, 3, 5, 2, 3], &[1 << 60, 7, 0, 0xffff_ffff_ffff, 0], 11, 0.6),
+        // Nothing is kept, not even the zeros.
+        mapped(
+            &[2, 40, 3],
+            &[ZERO_OF_32_BITS - ZERO_OF_16_BITS, 1, 0],
+            ZERO_OF_16_BITS - 20,
+            1.0,
+        ),
     ]
 };
 
@@ -323,29 +366,24 @@ impl Subject {
 }
 
 /// What the reference says: output and mask.
-fn expected(
-    subject: &Subject,
-    dropout: &Dropout,
-    elements: u64,
-    input: &[u8],
-) -> Result<(Vec<u8>, Vec<u8>), SliceError> {
-    fn tensor<T: Element>(subject: &Subject, dropout: &Dropout, input: &[u8]) -> Result<Vec<u8>, SliceError> {
+fn expected(subject: &Subject, draw: Draw<'_>, elements: u64, input: &[u8]) -> Result<(Vec<u8>, Vec<u8>), SliceError> {
+    fn tensor<T: Element>(subject: &Subject, draw: Draw<'_>, input: &[u8]) -> Result<Vec<u8>, SliceError> {
         let mut y: Vec<T> = bytemuck::pod_collect_to_vec(input);
         match subject.task {
-            Task::Inference => reference::inference_in_place(dropout, &mut y)?,
-            _ => reference::forward_in_place(dropout, &mut y)?,
+            Task::Inference => reference::inference_in_place(draw, &mut y)?,
+            _ => reference::forward_in_place(draw, &mut y)?,
         }
         Ok(bytemuck::cast_slice(&y).to_vec())
     }
     let output = match (subject.task, subject.dtype) {
         (Task::Mask(_), _) => Vec::new(),
-        (_, DType::F32) => tensor::<f32>(subject, dropout, input)?,
-        (_, DType::F16) => tensor::<f16>(subject, dropout, input)?,
-        (_, DType::Bf16) => tensor::<bf16>(subject, dropout, input)?,
+        (_, DType::F32) => tensor::<f32>(subject, draw, input)?,
+        (_, DType::F16) => tensor::<f16>(subject, draw, input)?,
+        (_, DType::Bf16) => tensor::<bf16>(subject, draw, input)?,
     };
     let mask = match subject.task {
         Task::Forward(Some(format)) | Task::Backward(Some(format)) | Task::Mask(format) => {
-            mask_bytes(format, dropout, elements)?
+            mask_bytes(format, draw, elements)?
         }
         _ => Vec::new(),
     };
@@ -353,16 +391,16 @@ fn expected(
 }
 
 /// The reference's mask as it lies in a buffer, whole words.
-fn mask_bytes(format: MaskFormat, dropout: &Dropout, elements: u64) -> Result<Vec<u8>, SliceError> {
+fn mask_bytes(format: MaskFormat, draw: Draw<'_>, elements: u64) -> Result<Vec<u8>, SliceError> {
     match format {
         MaskFormat::Bits => {
             let mut mask = vec![0u32; bit_mask_words(elements) as usize];
-            reference::bit_mask(dropout, elements as usize, &mut mask)?;
+            reference::bit_mask(draw, elements as usize, &mut mask)?;
             Ok(bytemuck::cast_slice(&mask).to_vec())
         }
         MaskFormat::Bytes => {
             let mut mask = vec![0u8; elements as usize];
-            reference::byte_mask(dropout, &mut mask)?;
+            reference::byte_mask(draw, &mut mask)?;
             mask.resize(mask.len().next_multiple_of(4), 0);
             Ok(mask)
         }
@@ -399,7 +437,9 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
     } else {
         Vec::new()
     };
-    let (expected_output, expected_mask) = expected(subject, &dropout, elements, &input)?;
+    let map = case.map();
+    let draw = map.as_ref().map_or(Draw::from(&dropout), |map| dropout.over(map));
+    let (expected_output, expected_mask) = expected(subject, draw, elements, &input)?;
     let stores = matches!(subject.task, Task::Forward(Some(_)) | Task::Mask(_));
     let mut output = guarded(expected_output.len());
     let in_place = subject.placement.in_place;
@@ -411,6 +451,7 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
         kernels,
         Job {
             dropout,
+            map: map.as_ref(),
             task: subject.task,
             dtype: subject.dtype,
             elements,
@@ -426,13 +467,18 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
 
     let unit = subject.dtype.bytes() as usize;
     let lanes = u64::from(subject.random_bits.lanes());
+    let shape = match case.map {
+        ([], _) => String::new(),
+        (shape, mask_strides) => format!(" ({shape:?} with mask strides {mask_strides:?})"),
+    };
     let case = format!(
-        "{elements} elements from {:#x}, p {}, {:?}",
+        "{elements} elements{shape} from {:#x}, p {}, {:?}",
         case.element_offset, case.p, case.scale_mode
     );
     let difference = |place, (index, expected, actual): (u64, u32, u32), elements_a_unit: u64, has_input: bool| {
         let element = index * elements_a_unit;
-        let g = dropout.element_offset.wrapping_add(element);
+        // A padding bit of a mask word has no place of its own.
+        let g = draw.global(element.min(elements - 1));
         let input = has_input.then(|| {
             let at = element as usize * unit;
             input[at..at + unit]
@@ -707,6 +753,7 @@ async fn sweep_elements<T: Element>(
             label: Some("wgpu_dropout::sweep"),
             dtype: T::DTYPE,
             elements: window,
+            map: None,
             operation,
         })
     };

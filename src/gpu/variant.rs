@@ -5,7 +5,7 @@
 //! | parameters | immediates, uniform |
 //! | multiply | emulated, 64-bit integers |
 //! | mask source | drawn with 32, 16 or 8 bits, stored bits, stored bytes, all kept |
-//! | stream, where drawn | aligned to tiles, shifted |
+//! | stream, where drawn | aligned to tiles, shifted, through an index map |
 //! | element type | f32, f16, bf16, or no tensor (the mask alone) |
 //! | buffers | input read-only, input writable, in place |
 //! | extent | whole tiles, tail |
@@ -79,13 +79,19 @@ pub enum MaskSource {
     All,
 }
 
-/// Where in the random stream a tensor starts.
+/// Where in the random stream a tensor lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// The element offset is a multiple of the 16 elements of a tile: the usual case, and the faster one.
     Aligned,
     /// Anywhere.
     Shifted,
+    /// Each element where an index map says.
+    Mapped,
+}
+
+impl Stream {
+    const ALL: [Self; 3] = [Self::Aligned, Self::Shifted, Self::Mapped];
 }
 
 /// Whether a dispatch covers whole tiles of 16 elements (32 where bits are stored) or any length.
@@ -137,6 +143,7 @@ pub(crate) const X: u32 = 0;
 pub(crate) const Y: u32 = 1;
 pub(crate) const MASK_IN: u32 = 2;
 pub(crate) const MASK_OUT: u32 = 3;
+pub(crate) const MAP: u32 = 4;
 
 impl Variant {
     /// Every variant there is, with each way to multiply and each way of the parameters.
@@ -144,7 +151,7 @@ impl Variant {
         let masks =
             RandomBits::ALL
                 .into_iter()
-                .flat_map(|bits| [Stream::Aligned, Stream::Shifted].map(|stream| MaskSource::Drawn(bits, stream)))
+                .flat_map(|bits| Stream::ALL.map(|stream| MaskSource::Drawn(bits, stream)))
                 .chain(MaskFormat::ALL.into_iter().flat_map(|format| {
                     [Access::Read, Access::ReadWrite].map(|access| MaskSource::Stored(format, access))
                 }))
@@ -206,11 +213,21 @@ impl Variant {
             },
         ];
         match self.mask {
+            MaskSource::Drawn(random_bits, Stream::Mapped) => files.extend([
+                file!("philox.wgsl"),
+                file!("buffers/map.wgsl"),
+                match random_bits {
+                    RandomBits::B32 => file!("mask/mapped32.wgsl"),
+                    RandomBits::B16 => file!("mask/mapped16.wgsl"),
+                    RandomBits::B8 => file!("mask/mapped8.wgsl"),
+                },
+                file!("stream/mapped.wgsl"),
+            ]),
             MaskSource::Drawn(random_bits, stream) => files.extend([
                 file!("philox.wgsl"),
                 match stream {
                     Stream::Aligned => file!("stream/aligned.wgsl"),
-                    Stream::Shifted => file!("stream/shifted.wgsl"),
+                    Stream::Shifted | Stream::Mapped => file!("stream/shifted.wgsl"),
                 },
                 match random_bits {
                     RandomBits::B32 => file!("mask/drawn32.wgsl"),
@@ -280,6 +297,11 @@ impl Variant {
         }
     }
 
+    /// Whether group 0 also has the uniform of an index map.
+    pub(crate) fn has_map(&self) -> bool {
+        matches!(self.mask, MaskSource::Drawn(_, Stream::Mapped))
+    }
+
     /// The storage bindings of group 0, in the order of their indices.
     pub(crate) fn bindings(&self) -> Vec<StorageBinding> {
         let mut bindings = Vec::with_capacity(3);
@@ -326,6 +348,7 @@ impl core::fmt::Display for Variant {
         match self.mask {
             MaskSource::Drawn(bits, Stream::Aligned) => write!(f, " drawn{}", bits.bits())?,
             MaskSource::Drawn(bits, Stream::Shifted) => write!(f, " drawn{} shifted", bits.bits())?,
+            MaskSource::Drawn(bits, Stream::Mapped) => write!(f, " drawn{} mapped", bits.bits())?,
             MaskSource::Stored(MaskFormat::Bits, _) => f.write_str(" from-bits")?,
             MaskSource::Stored(MaskFormat::Bytes, _) => f.write_str(" from-bytes")?,
             MaskSource::All => f.write_str(" inference")?,
@@ -389,6 +412,7 @@ mod tests {
             let parameters = module
                 .global_variables
                 .iter()
+                .filter(|(_, variable)| variable.binding.is_none_or(|binding| binding.group == 1))
                 .find_map(|(_, variable)| match variable.space {
                     naga::AddressSpace::Immediate => Some((ParameterPath::Immediates, None)),
                     naga::AddressSpace::Uniform => Some((
@@ -402,6 +426,18 @@ mod tests {
                 ParameterPath::Uniform => (ParameterPath::Uniform, Some((1, 0))),
             };
             assert_eq!(parameters, Some(expected), "{variant}");
+            let maps = module
+                .global_variables
+                .iter()
+                .filter_map(|(_, variable)| match variable.space {
+                    naga::AddressSpace::Uniform => variable.binding.filter(|binding| binding.group == 0),
+                    _ => None,
+                });
+            assert_eq!(
+                maps.map(|binding| binding.binding).collect::<Vec<_>>(),
+                [MAP][..usize::from(variant.has_map())],
+                "{variant}"
+            );
 
             // One entry point, whose workgroup is one override constant long.
             let [entry] = &module.entry_points[..] else {
@@ -421,9 +457,9 @@ mod tests {
     #[test]
     fn variants_are_told_apart_and_use_every_file() {
         let variants: Vec<_> = Variant::all().collect();
-        // Masks alone: 3 widths x 2 streams x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn
-        // (3 widths x 2 streams x 3 stores), stored (2 formats x 2 accesses), all kept. Each 2 x 2 ways.
-        assert_eq!(variants.len(), (12 + 18 * (18 + 4 + 1)) * 4);
+        // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn
+        // (3 widths x 3 streams x 3 stores), stored (2 formats x 2 accesses), all kept. Each 2 x 2 ways.
+        assert_eq!(variants.len(), (18 + 18 * (27 + 4 + 1)) * 4);
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(
             variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(),

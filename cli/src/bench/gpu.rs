@@ -354,6 +354,7 @@ impl Gpu {
                 label: Some("bench"),
                 dtype: case.dtype,
                 elements: piece.elements,
+                map: None,
                 operation,
             })?)
         };

@@ -168,6 +168,7 @@ fn ours_on_gpu(elements: usize, p: f64) -> Result<(), Failure> {
         label: None,
         dtype: DType::F32,
         elements: elements as u64,
+        map: None,
         operation,
     };
     let forward = kernels.bind(&descriptor(Operation::Forward {

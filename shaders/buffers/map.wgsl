@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The index map of a dispatch: how a step through the tensor moves through the stream.
+// Host side: `MapUniform` in src/gpu/map.rs; a test holds the two layouts equal.
+
+struct MapDimension {
+    stride: vec2<u32>,  // distance of neighbours in the stream: low, high
+    wrap: vec2<u32>,    // length * stride: what is taken back when the dimension starts again
+    length: u32,
+    start: u32,         // coordinate of local element 0
+    reserved: vec2<u32>,
+}
+
+struct Map {
+    dimensions: array<MapDimension, 64>,  // innermost first
+    count: u32,
+    reserved: u32,
+}
+
+@group(0) @binding(4) var<uniform> map: Map;

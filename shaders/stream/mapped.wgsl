@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The keep decisions of a tile whose elements lie in the stream as an index map says: run by run of the innermost
+// dimension, and block by block. Twin: keeps in src/reference.rs, index in src/index_map.rs.
+// Expects philox.wgsl, multiply_wide, map, tile.wgsl, LANE_BITS and kept_lanes of the mask file, params.
+
+const LANES: u32 = 1u << LANE_BITS;
+
+struct Place {
+    index: vec2<u32>,  // in the stream: low, high
+    left: u32,         // elements of the innermost dimension from here on to its end
+}
+
+fn add_wide(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let low = a.x + b.x;
+    return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < a.x));
+}
+
+// a times b, modulo 2^64.
+fn multiply_long(a: u32, b: vec2<u32>) -> vec2<u32> {
+    let product = multiply_wide(a, b.x);
+    return vec2<u32>(product.x, product.y + a * b.y);
+}
+
+// From where the dispatch starts: so many steps ahead in a dimension, less what it goes back when it starts again,
+// each time of which is a step in the next one out.
+fn place_of(element: u32) -> Place {
+    var place = Place(params.origin, 0u);
+    var steps = element;
+    for (var n = 0u; n < map.count; n += 1u) {
+        let length = map.dimensions[n].length;
+        let position = map.dimensions[n].start + steps;
+        let rounds = position / length;
+        if n == 0u {
+            place.left = length - (position - rounds * length);
+        }
+        place.index = add_wide(place.index, multiply_long(steps, map.dimensions[n].stride));
+        // Minus x is not x, plus one.
+        let back = ~multiply_long(rounds, map.dimensions[n].wrap);
+        place.index = add_wide(place.index, add_wide(back, vec2<u32>(1u, 0u)));
+        steps = rounds;
+        if steps == 0u {
+            break;
+        }
+    }
+    return place;
+}
+
+fn block_of(index: vec2<u32>) -> vec2<u32> {
+    return vec2<u32>((index.x >> LANE_BITS) | (index.y << (32u - LANE_BITS)), index.y >> LANE_BITS);
+}
+
+fn keep_tile(tile: u32) -> Keep {
+    let stride = map.dimensions[0].stride;
+    let is_shared = all(stride == vec2<u32>(0u));
+    let is_dense = all(stride == vec2<u32>(1u, 0u));
+    var bits = 0u;
+    var at = 0u;
+    var place = place_of(tile * TILE);
+    // A block is drawn once for all runs in a row that take from it.
+    loop {
+        let block = block_of(place.index);
+        let kept = kept_lanes(philox4x32_10(neighbours(block.y), block.x));
+        loop {
+            let lane = place.index.x % LANES;
+            let here = kept >> lane;
+            let decisions = select(here, select(0u, 0xffffu, (here & 1u) == 1u), is_shared);
+            let dense = select(1u, LANES - lane, is_dense);
+            let decided = min(min(place.left, TILE), select(dense, TILE, is_shared));
+            bits |= (decisions & ((1u << decided) - 1u)) << at;
+            at += decided;
+            if at >= TILE {
+                break;
+            }
+            place = place_of(tile * TILE + at);
+            if any(block_of(place.index) != block) {
+                break;
+            }
+        }
+        if at >= TILE {
+            break;
+        }
+    }
+    return keep_from_bits(bits);
+}

@@ -1,0 +1,199 @@
+//! The index map of one dispatch as the shader reads it. Shader twin: `shaders/buffers/map.wgsl`, held equal by a test.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::params::halves;
+use super::plan::MAX_WINDOW_ELEMENTS;
+use crate::IndexMap;
+
+/// Dimensions that can matter: each is at least 2 long, and all together they have less than 2^64 elements.
+const DIMENSIONS: usize = 64;
+
+/// A length that no dispatch reaches the end of, unless it starts close to it.
+const LONG: u64 = 2 * MAX_WINDOW_ELEMENTS;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+struct MapDimension {
+    stride: [u32; 2],
+    wrap: [u32; 2],
+    length: u32,
+    start: u32,
+    reserved: [u32; 2],
+}
+
+/// The map as the shader reads it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct MapUniform {
+    dimensions: [MapDimension; DIMENSIONS],
+    count: u32,
+    reserved: u32,
+}
+
+/// Bytes of [`MapUniform`].
+pub(crate) const MAP_BYTES: u64 = size_of::<MapUniform>() as u64;
+
+impl MapUniform {
+    /// The map for a dispatch that starts at local element `first` and has [`MAX_WINDOW_ELEMENTS`] at most.
+    pub(crate) fn new(map: &IndexMap, first: u64) -> Self {
+        let mut uniform = Self::zeroed();
+        for ((dimension, coordinate), slot) in map.coordinates(first).zip(&mut uniform.dimensions) {
+            let left = dimension.length - coordinate;
+            // Where the dimension is longer than 32 bits count, the dispatch reaches its end once at most: all
+            // that matters is how far away that is.
+            let (length, start) = match dimension.length {
+                0..=LONG => (dimension.length, coordinate),
+                _ => (LONG, LONG.saturating_sub(left)),
+            };
+            *slot = MapDimension {
+                stride: halves(dimension.stride),
+                // Of the true length; modulo 2^64, as the shader reckons.
+                wrap: halves(dimension.length.wrapping_mul(dimension.stride)),
+                length: length as u32,
+                start: start as u32,
+                reserved: [0; 2],
+            };
+            uniform.count += 1;
+        }
+        uniform
+    }
+}
+
+/// The maps of a binding's dispatches, in one buffer.
+pub(crate) struct MapBuffer {
+    buffer: wgpu::Buffer,
+    stride: u64,
+}
+
+impl MapBuffer {
+    /// One map for each dispatch, by its first element.
+    pub(crate) fn new(
+        device: &wgpu::Device,
+        label: wgpu::Label<'_>,
+        map: &IndexMap,
+        firsts: impl ExactSizeIterator<Item = u64>,
+    ) -> Self {
+        let stride = MAP_BYTES.next_multiple_of(device.limits().min_uniform_buffer_offset_alignment.into());
+        let mut bytes = vec![0; stride as usize * firsts.len().max(1)];
+        for (first, slot) in firsts.zip(bytes.chunks_exact_mut(stride as usize)) {
+            slot[..MAP_BYTES as usize].copy_from_slice(bytemuck::bytes_of(&MapUniform::new(map, first)));
+        }
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label,
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM,
+            mapped_at_creation: true,
+        });
+        // Fails where the buffer could not be had, which the caller's error scope tells.
+        if let Ok(mut view) = buffer.get_mapped_range_mut(..) {
+            view.copy_from_slice(&bytes);
+        }
+        buffer.unmap();
+        Self { buffer, stride }
+    }
+
+    /// The map of the n-th dispatch.
+    pub(crate) fn binding(&self, n: u64) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: n * self.stride,
+            size: wgpu::BufferSize::new(MAP_BYTES),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_and_shader_layouts_agree() {
+        use core::mem::offset_of;
+        let text = include_str!("../../shaders/buffers/map.wgsl");
+        let module = naga::front::wgsl::parse_str(text).expect("valid WGSL");
+        let layout = |name: &str| {
+            let (_, shader) = module
+                .types
+                .iter()
+                .find(|(_, ty)| ty.name.as_deref() == Some(name))
+                .expect("the struct is there");
+            let naga::TypeInner::Struct { members, span } = &shader.inner else {
+                panic!("{name} is a struct");
+            };
+            let members: Vec<_> = members
+                .iter()
+                .map(|member| (member.name.clone().unwrap_or_default(), member.offset as usize))
+                .collect();
+            (members, *span as usize)
+        };
+        macro_rules! host {
+            ($of:ident: $($field:ident)*) => { vec![$((stringify!($field).to_owned(), offset_of!($of, $field))),*] };
+        }
+        let dimension = (
+            host!(MapDimension: stride wrap length start reserved),
+            size_of::<MapDimension>(),
+        );
+        assert_eq!(layout("MapDimension"), dimension);
+        assert_eq!(
+            layout("Map"),
+            (host!(MapUniform: dimensions count reserved), size_of::<MapUniform>())
+        );
+    }
+
+    /// What the shader computes, with its 32-bit counts.
+    fn place_of(uniform: &MapUniform, origin: u64, element: u32) -> (u64, u32) {
+        let wide = |[low, high]: [u32; 2]| u64::from(low) | u64::from(high) << 32;
+        let (mut index, mut steps, mut left) = (origin, element, 0);
+        for (n, dimension) in uniform.dimensions[..uniform.count as usize].iter().enumerate() {
+            let position = dimension.start.checked_add(steps).expect("fits");
+            let rounds = position / dimension.length;
+            if n == 0 {
+                left = dimension.length - position % dimension.length;
+            }
+            index = index.wrapping_add(u64::from(steps).wrapping_mul(wide(dimension.stride)));
+            index = index.wrapping_sub(u64::from(rounds).wrapping_mul(wide(dimension.wrap)));
+            steps = rounds;
+        }
+        (index, left)
+    }
+
+    #[test]
+    fn dispatches_anywhere_in_dimensions_of_any_length() {
+        let maps = [
+            IndexMap::new(&[3, 4, 2, 5], &[7, 0, 1000, 3]).unwrap(),
+            IndexMap::new(&[3, (1 << 31) + 7], &[1, 0]).unwrap(),
+            IndexMap::new(&[5, 1 << 33, 3], &[1 << 50, 7, 1 << 40]).unwrap(),
+            IndexMap::new(&[1 << 20, (1 << 32) - 1], &[0, 5]).unwrap(),
+            IndexMap::new(&[1 << 40, 3], &[3, 9]).unwrap(),
+            IndexMap::new(&[2; 63], &[0; 63]).unwrap(),
+            IndexMap::new(&[2; 63], &core::array::from_fn::<_, 63, _>(|n| 3 << (n % 40))).unwrap(),
+        ];
+        for map in &maps {
+            let ends = [1, 2, 1 << 30, (1 << 31) + 7, 1 << 33, (1 << 32) - 1, map.elements()];
+            for end in ends.into_iter().filter(|&end| end <= map.elements()) {
+                for before in [
+                    0,
+                    1,
+                    7,
+                    1000,
+                    MAX_WINDOW_ELEMENTS - 1,
+                    MAX_WINDOW_ELEMENTS,
+                    MAX_WINDOW_ELEMENTS + 1,
+                ] {
+                    let Some(first) = end.checked_sub(before) else { continue };
+                    let uniform = MapUniform::new(map, first);
+                    for element in [0, 1, 2, 15, 16, 999, 1000, MAX_WINDOW_ELEMENTS as u32 - 1] {
+                        let i = first + u64::from(element);
+                        if i < map.elements() && first < map.elements() {
+                            let (index, left) = place_of(&uniform, map.index(first), element);
+                            assert_eq!(index, map.index(i), "{map:?}: {i}");
+                            let run = map.coordinates(i).next().map_or(1, |(d, at)| d.length - at);
+                            assert_eq!(left.min(16), run.min(16) as u32, "{map:?}: {i}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

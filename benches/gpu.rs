@@ -14,7 +14,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::{BackwardMask, BindDescriptor, KernelOptions, Kernels, Multiply, Operation, StoredMask};
 use wgpu_dropout::half::{bf16, f16};
-use wgpu_dropout::{DType, Dropout, Element, MaskFormat, Probability, RandomBits, cpu};
+use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, cpu};
 
 /// Four contiguous vec4 an invocation, as the kernels have.
 const COPY: &str = "
@@ -129,6 +129,53 @@ fn masks<T: Element>(
     }
 }
 
+/// The forward pass where decisions are shared or lie elsewhere in the stream.
+fn maps<T: Element>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    kernels: &Kernels,
+    x: &[T],
+    (input, output): (&wgpu::Buffer, &wgpu::Buffer),
+) {
+    let n = x.len() as u64;
+    let channels_last = IndexMap::plain(&[4, 64, n / 256]).unwrap().permuted(&[0, 2, 1]);
+    let maps = [
+        ("channels of 64 x 64", IndexMap::channels(&[n / 4096, 64, 64])),
+        ("channels of 8 x 8", IndexMap::channels(&[n / 8192, 128, 64])),
+        ("drop path", IndexMap::drop_path(&[16, n / 16])),
+        ("same over time", IndexMap::same_over(&[16, 64, n / 1024], 1)),
+        ("a shard's rows of 1024", IndexMap::new(&[n / 1024, 1024], &[4096, 1])),
+        ("channels last", channels_last),
+    ];
+    for (name, map) in maps {
+        let map = map.unwrap();
+        let binding = kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: T::DTYPE,
+                elements: n,
+                map: Some(&map),
+                operation: Operation::Forward {
+                    x: input.as_entire_buffer_binding(),
+                    y: output.as_entire_buffer_binding(),
+                    store: None,
+                },
+            })
+            .unwrap();
+        for random_bits in RandomBits::ALL {
+            let probability = Probability::new(0.1, random_bits).unwrap();
+            let dropout = Dropout::new(0.1, 42).unwrap().with_probability(probability);
+            let mut expected = vec![T::zeroed(); x.len()];
+            cpu::forward(dropout.over(&map), x, &mut expected).unwrap();
+            timed(kernels, 1, |pass| binding.record(pass, &dropout).unwrap());
+            let same = read(kernels, output) == bytemuck::cast_slice::<T, u8>(&expected);
+            assert!(same, "a wrong result can't post a time");
+            group.bench_function(format!("forward, {name}, {} bits", random_bits.bits()), |b| {
+                b.iter_custom(|times| timed(kernels, times, |pass| binding.record(pass, &dropout).unwrap()));
+            });
+        }
+    }
+}
+
 fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, log2: u32, x: &[T]) {
     let info = adapter.get_info();
     let name = format!("{} ({}) {} 2^{log2}", info.name, info.backend, T::DTYPE);
@@ -218,6 +265,10 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
             });
         }
         masks(&mut group, kernels, x, (&input, &output), multiply);
+        // With the multiply that kernels choose.
+        if has_int64 == (multiply == Multiply::Int64) {
+            maps(&mut group, kernels, x, (&input, &output));
+        }
     }
     group.finish();
 }

@@ -443,8 +443,12 @@ impl Dropout {
 }
 
 impl Draw<'_> {
-    /// Checks that the tensor has the map's elements and that none passes global index 2^64.
-    pub(crate) fn check(&self, elements: u64) -> Result<(), SliceError> {
+    /// Checks that a tensor of so many elements is the map's and that none of them passes global index 2^64.
+    ///
+    /// # Errors
+    ///
+    /// [`SliceError::Map`] or [`SliceError::Offset`]; the calls over slices give the same.
+    pub fn check(&self, elements: u64) -> Result<(), SliceError> {
         let Some(map) = self.map else {
             return Ok(self.dropout.check_len(elements)?);
         };

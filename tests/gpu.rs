@@ -19,7 +19,7 @@ use wgpu_dropout::gpu::{
     BackwardMask, BindDescriptor, DeviceError, KernelOptions, Kernels, Multiply, Operation, ParameterPath, RecordError,
     RunError, StoredMask,
 };
-use wgpu_dropout::{DType, Dropout, Probability, RandomBits, bit_mask_words, cpu, reference};
+use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -42,6 +42,10 @@ fn main() {
         if sweeps_f32(adapter) {
             trial("every f32 pattern", every_f32_pattern);
             trial("a mask of more than 2^32 elements", beyond_two_to_the_32);
+            trial(
+                "an index map's dimension of more than 2^32 elements",
+                mapped_beyond_two_to_the_32,
+            );
         }
         trial("dropout vectors", |adapter| checks::dropout_vectors(&context(adapter)));
         trial("inference vectors", |adapter| {
@@ -56,6 +60,7 @@ fn main() {
         trial("same bits for any window and workgroup size", any_shape);
         trial("a tensor longer than a binding", longer_than_a_binding);
         trial("several buffers, one tensor", several_buffers);
+        trial("index maps cut into windows anywhere", mapped_windows);
         trial("recordings change parameters, not objects", parameters_change);
         trial("parameter slots run out and come back", slots);
         trial("recorded in parallel", recorded_in_parallel);
@@ -340,6 +345,106 @@ fn beyond_two_to_the_32(adapter: &wgpu::Adapter) {
             &words[start..start + expected.len()],
             &expected,
             &format!("around element {boundary:#x}"),
+        );
+    }
+}
+
+/// Shards along each dimension, other orders, shared decisions: whole, and in windows of a few KiB.
+fn mapped_windows(adapter: &wgpu::Adapter) {
+    let small = KernelOptions {
+        max_binding_bytes: 5000,
+        workgroup_size: 32,
+        ..KernelOptions::default()
+    };
+    let contexts = [KernelOptions::default(), small].map(|options| Context::with_adapter(adapter, &options).unwrap());
+    let shape = [5u64, 12, 70];
+    let whole = IndexMap::plain(&shape).unwrap();
+    let maps = [
+        whole.clone(),
+        whole.shard(&[2..5, 0..12, 0..70]).unwrap(),
+        whole.shard(&[0..5, 5..11, 0..70]).unwrap(),
+        whole.shard(&[0..5, 0..12, 3..66]).unwrap(),
+        whole.shard(&[0..5, 2..9, 9..70]).unwrap(),
+        whole.permuted(&[0, 2, 1]).unwrap(),
+        whole.permuted(&[2, 1, 0]).unwrap(),
+        whole.permuted(&[1, 0, 2]).unwrap(),
+        IndexMap::channels(&shape).unwrap(),
+        IndexMap::drop_path(&shape).unwrap(),
+        IndexMap::same_over(&shape, 1).unwrap(),
+        IndexMap::noise_shape(&[35, 4, 3, 10], &[35, 1, 3, 1]).unwrap(),
+        whole.permuted(&[1, 2, 0]).unwrap().window(1001, 2345).unwrap(),
+    ];
+    for random_bits in RandomBits::ALL {
+        let dropout = Dropout::new(0.4, 77)
+            .unwrap()
+            .with_probability(Probability::new(0.4, random_bits).unwrap())
+            .with_element_offset((1 << 34) - 2001);
+        for map in &maps {
+            let x = painted::<f32>(map.elements() as usize);
+            let mut expected = vec![0.0; x.len()];
+            let mut expected_mask = vec![0; bit_mask_words(map.elements()) as usize];
+            reference::forward_with_bit_mask(dropout.over(map), &x, &mut expected, &mut expected_mask).unwrap();
+            for context in &contexts {
+                let (mut y, mut mask) = (vec![7.0; x.len()], vec![7; expected_mask.len()]);
+                context.forward(dropout.over(map), &x, &mut y).unwrap();
+                f32::assert_same(&y, &expected, &format!("{random_bits:?} {map:?}"));
+                context
+                    .forward_with_bit_mask(dropout.over(map), &x, &mut y, &mut mask)
+                    .unwrap();
+                f32::assert_same(&y, &expected, &format!("{random_bits:?} {map:?}, storing"));
+                u32::assert_same(&mask, &expected_mask, "mask");
+                let mut dx = x.clone();
+                context.backward_in_place(dropout.over(map), &mut dx).unwrap();
+                f32::assert_same(&dx, &expected, "backward in place");
+            }
+        }
+    }
+    // A tensor that the map does not describe, and an index past the end: nothing is done.
+    let far = IndexMap::new(&[2, 2], &[u64::MAX - 1, 0]).unwrap();
+    let dropout = Dropout::new(0.5, 1).unwrap().with_element_offset(2);
+    let mut y = [7.0f32; 4];
+    let error = contexts[0].forward(dropout.over(&far), &[1.0; 4], &mut y).unwrap_err();
+    assert!(matches!(error, RunError::Slice(SliceError::Offset(_))), "{error}");
+    let error = contexts[0]
+        .forward(dropout.over(&maps[0]), &[1.0; 4], &mut y)
+        .unwrap_err();
+    assert!(matches!(error, RunError::Slice(SliceError::Map { .. })), "{error}");
+    f32::assert_same(&y, &[7.0; 4], "untouched");
+}
+
+/// 2^33 + 14 elements as a bit mask: a dimension that 32 bits don't count starts again within a dispatch.
+fn mapped_beyond_two_to_the_32(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    let length = (1u64 << 32) + 7;
+    let map = IndexMap::new(&[2, length], &[1 << 33, 1]).unwrap();
+    let dropout = Dropout::new(0.3, 8).unwrap().with_element_offset(6);
+    let mask = buffer(kernels, bit_mask_words(2 * length) * 4);
+    let binding = kernels
+        .bind(&BindDescriptor {
+            label: None,
+            dtype: DType::F32,
+            elements: 2 * length,
+            map: Some(&map),
+            operation: Operation::Mask {
+                store: StoredMask::Bits(mask.as_entire_buffer_binding()),
+            },
+        })
+        .unwrap();
+    run(kernels, |pass| binding.record(pass, &dropout).unwrap());
+    let words: Vec<u32> = read_as(kernels, &mask);
+    for first in [0, length - 1000, 2 * length - 2000].map(|first| first / 32 * 32) {
+        let elements = 2000.min(2 * length - first);
+        let window = map.window(first, elements).unwrap();
+        let mut expected = vec![0u32; bit_mask_words(elements) as usize];
+        reference::bit_mask(dropout.over(&window), elements as usize, &mut expected).unwrap();
+        // The last word of a window within the tensor goes on there.
+        let whole = (elements / 32) as usize;
+        let start = (first / 32) as usize;
+        u32::assert_same(
+            &words[start..start + whole],
+            &expected[..whole],
+            &format!("from element {first:#x}"),
         );
     }
 }

@@ -11,7 +11,7 @@ use wgpu_dropout::gpu::{
     BackwardMask, BindDescriptor, BindError, KernelOptions, Kernels, KernelsError, Multiply, Operation, ParameterPath,
     RecordError, StoredMask, Variant,
 };
-use wgpu_dropout::{DType, Dropout, Probability, RandomBits};
+use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits};
 
 /// Parsed, validated for no more than the variant may ask for, overrides resolved.
 fn compiled(variant: &Variant) -> (Module, ModuleInfo) {
@@ -163,6 +163,41 @@ fn bind(kernels: &Kernels, dtype: DType, elements: u64, operation: Operation<'_>
             operation,
         })
         .map(|binding| binding.dispatches())
+}
+
+#[test]
+fn a_map_of_another_tensor_is_refused() {
+    let kernels = kernels();
+    let (x, y) = (storage(&kernels, 4096), storage(&kernels, 4096));
+    let map = IndexMap::channels(&[2, 4, 100]).unwrap();
+    let with_elements = |elements| {
+        kernels.bind(&BindDescriptor {
+            label: None,
+            dtype: DType::F32,
+            elements,
+            map: Some(&map),
+            operation: forward(at(&x, 0), at(&y, 0)),
+        })
+    };
+    let error = with_elements(801).unwrap_err();
+    assert_eq!(
+        error,
+        BindError::Map {
+            elements: 801,
+            expected: 800
+        }
+    );
+    let message = "801 elements, but the index map has 800; give the tensor that the map describes";
+    assert_eq!(error.to_string(), message);
+    // The last decision is stream element 7, however many share it.
+    let binding = with_elements(800).unwrap();
+    let mut encoder = kernels
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let call = Dropout::new(0.5, 1).unwrap();
+    let mut record = |offset| binding.encode(&mut encoder, &call.with_element_offset(offset));
+    assert_eq!(record(u64::MAX - 7), Ok(()));
+    assert!(matches!(record(u64::MAX - 6), Err(RecordError::Offset(_))));
 }
 
 #[test]

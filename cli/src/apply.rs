@@ -6,7 +6,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wgpu_dropout::half::{bf16, f16};
-use wgpu_dropout::{DType, Dropout, Element, MaskFormat, bit_mask_words};
+use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, bit_mask_words};
 
 use crate::args::{Apply, Format};
 use crate::backend::Backend;
@@ -25,16 +25,19 @@ pub fn run(arguments: &Apply) -> Result<bool, Box<dyn Error>> {
     let dropout = arguments.dropout()?;
     let input = Reader::open(&arguments.input)?;
     let dtype = element_type(&input, arguments.dtype.map(DType::from))?;
-    dropout.check_len(input.elements)?;
+    let map = arguments
+        .index_map(&input.shape)
+        .map_err(|error| format!("{}: {error}", arguments.input.display()))?;
+    dropout.over(&map).check(input.elements)?;
     if let Some(mask_out) = &arguments.mask_out
         && same_file(mask_out, &arguments.output)
     {
         return Err(format!("{}: both the output and the mask; name two files", mask_out.display()).into());
     }
     match dtype {
-        DType::F32 => stream::<f32>(arguments, &dropout, input),
-        DType::F16 => stream::<f16>(arguments, &dropout, input),
-        DType::Bf16 => stream::<bf16>(arguments, &dropout, input),
+        DType::F32 => stream::<f32>(arguments, &dropout, &map, input),
+        DType::F16 => stream::<f16>(arguments, &dropout, &map, input),
+        DType::Bf16 => stream::<bf16>(arguments, &dropout, &map, input),
     }
 }
 
@@ -67,7 +70,12 @@ fn element_type(input: &Reader, asked: Option<DType>) -> Result<DType, NpyError>
     }
 }
 
-fn stream<T: Element>(arguments: &Apply, dropout: &Dropout, mut input: Reader) -> Result<bool, Box<dyn Error>> {
+fn stream<T: Element>(
+    arguments: &Apply,
+    dropout: &Dropout,
+    map: &IndexMap,
+    mut input: Reader,
+) -> Result<bool, Box<dyn Error>> {
     let elements = input.elements;
     let format = MaskFormat::from(arguments.mask_format);
     let (mask_descr, mask_shape) = match format {
@@ -104,15 +112,16 @@ fn stream<T: Element>(arguments: &Apply, dropout: &Dropout, mut input: Reader) -
         let (x, y) = (&mut x[..length], &mut y[..length]);
         let words = &mut words[..bit_mask_words(length as u64) as usize];
         input.read(bytemuck::cast_slice_mut(x))?;
-        let dropout = dropout.with_element_offset(dropout.element_offset.wrapping_add(first));
+        let window = map.window(first, length as u64)?;
+        let draw = dropout.over(&window);
         let mask: &[u8] = match (format, &mut mask_in) {
             (MaskFormat::Bits, None) => {
-                backend.draw_bits(&dropout, x, y, words)?;
+                backend.draw_bits(draw, x, y, words)?;
                 bytemuck::cast_slice(words)
             }
             (MaskFormat::Bits, Some(mask)) => {
                 mask.read(bytemuck::cast_slice_mut(words))?;
-                backend.apply_bits(&dropout, x, words, y)?;
+                backend.apply_bits(draw, x, words, y)?;
                 // Bits behind the last element mean nothing, so they don't count.
                 if let (Some(last), tail @ 1..) = (words.last_mut(), length % 32) {
                     *last &= (1 << tail) - 1;
@@ -120,12 +129,12 @@ fn stream<T: Element>(arguments: &Apply, dropout: &Dropout, mut input: Reader) -
                 bytemuck::cast_slice(words)
             }
             (MaskFormat::Bytes, None) => {
-                backend.draw_bytes(&dropout, x, y, &mut bytes[..length])?;
+                backend.draw_bytes(draw, x, y, &mut bytes[..length])?;
                 &bytes[..length]
             }
             (MaskFormat::Bytes, Some(mask)) => {
                 mask.read(&mut bytes[..length])?;
-                backend.apply_bytes(&dropout, x, &bytes[..length], y)?;
+                backend.apply_bytes(draw, x, &bytes[..length], y)?;
                 &bytes[..length]
             }
         };

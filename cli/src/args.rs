@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wgpu_dropout::{DType, Dropout, MaskFormat, Probability, RandomBits, ScaleMode};
+use wgpu_dropout::{DType, Dropout, IndexMap, IndexMapError, MaskFormat, Probability, RandomBits, ScaleMode};
 
 /// Dropout as GPU kernels: the same bits on every GPU and on the CPU.
 #[derive(Debug, Parser)]
@@ -47,6 +47,9 @@ pub struct Info {
     wgpu-dropout apply dy.npy dx.npy --p 0.1 --seed 42 --backward --mask-in mask.npy
   The second page of a tensor whose first page has 0x100000 elements:
     wgpu-dropout apply page2.npy out2.npy --p 0.1 --seed 42 --element-offset 0x100000
+  Whole feature maps of a tensor of 2 x 64 x 28 x 28, by the mask's shape or by its strides:
+    wgpu-dropout apply x.npy y.npy --p 0.1 --seed 42 --noise-shape 2,64,1,1
+    wgpu-dropout apply x.npy y.npy --p 0.1 --seed 42 --mask-strides 64,1,0,0
 
 Numbers are decimal or 0x hexadecimal. Exit status: 0 done, 1 failed, 2 usage.")]
 pub struct Apply {
@@ -66,6 +69,12 @@ pub struct Apply {
     /// Global index of the file's first element.
     #[arg(long, value_parser = parse_u64, default_value = "0", value_name = "N")]
     pub element_offset: u64,
+    /// Shape of the mask, which is broadcast: for each dimension of the file its length, or 1 to share.
+    #[arg(long, value_delimiter = ',', value_parser = parse_u64, value_name = "N,...", conflicts_with = "mask_strides")]
+    pub noise_shape: Option<Vec<u64>>,
+    /// For each dimension of the file, how far apart its neighbours are in the random stream; 0 to share.
+    #[arg(long, value_delimiter = ',', value_parser = parse_u64, value_name = "N,...")]
+    pub mask_strides: Option<Vec<u64>>,
     /// Random bits spent on each element.
     #[arg(long, default_value = "32")]
     pub random_bits: Bits,
@@ -104,6 +113,15 @@ impl Apply {
             subsequence: self.subsequence,
             element_offset: self.element_offset,
         })
+    }
+
+    /// The index map of a file of that shape; a file's shape alone is a plain one.
+    pub fn index_map(&self, shape: &[u64]) -> Result<IndexMap, IndexMapError> {
+        match (&self.noise_shape, &self.mask_strides) {
+            (Some(noise_shape), _) => IndexMap::noise_shape(shape, noise_shape),
+            (None, Some(mask_strides)) => IndexMap::new(shape, mask_strides),
+            (None, None) => IndexMap::plain(shape),
+        }
     }
 }
 

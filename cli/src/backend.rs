@@ -3,7 +3,7 @@
 use thiserror::Error;
 use wgpu_dropout::gpu::RunError;
 use wgpu_dropout::gpu::blocking::{Context, ContextError};
-use wgpu_dropout::{Dropout, Element, SliceError, cpu, reference};
+use wgpu_dropout::{Draw, Element, SliceError, cpu, reference};
 
 use crate::args::BackendChoice;
 
@@ -52,60 +52,60 @@ impl Backend {
     /// Training, with the mask drawn: forward and backward are the same.
     pub fn draw_bits<T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: Draw<'_>,
         x: &[T],
         y: &mut [T],
         mask: &mut [u32],
     ) -> Result<(), BackendError> {
         match self {
-            Self::Gpu(context) => context.forward_with_bit_mask(dropout, x, y, mask)?,
-            Self::Cpu => cpu::forward_with_bit_mask(dropout, x, y, mask)?,
-            Self::Reference => reference::forward_with_bit_mask(dropout, x, y, mask)?,
+            Self::Gpu(context) => context.forward_with_bit_mask(draw, x, y, mask)?,
+            Self::Cpu => cpu::forward_with_bit_mask(draw, x, y, mask)?,
+            Self::Reference => reference::forward_with_bit_mask(draw, x, y, mask)?,
         }
         Ok(())
     }
 
     pub fn draw_bytes<T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: Draw<'_>,
         x: &[T],
         y: &mut [T],
         mask: &mut [u8],
     ) -> Result<(), BackendError> {
         match self {
-            Self::Gpu(context) => context.forward_with_byte_mask(dropout, x, y, mask)?,
-            Self::Cpu => cpu::forward_with_byte_mask(dropout, x, y, mask)?,
-            Self::Reference => reference::forward_with_byte_mask(dropout, x, y, mask)?,
+            Self::Gpu(context) => context.forward_with_byte_mask(draw, x, y, mask)?,
+            Self::Cpu => cpu::forward_with_byte_mask(draw, x, y, mask)?,
+            Self::Reference => reference::forward_with_byte_mask(draw, x, y, mask)?,
         }
         Ok(())
     }
 
     pub fn apply_bits<T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: Draw<'_>,
         dy: &[T],
         mask: &[u32],
         dx: &mut [T],
     ) -> Result<(), BackendError> {
         match self {
-            Self::Gpu(context) => context.backward_from_bit_mask(dropout, dy, mask, dx)?,
-            Self::Cpu => cpu::backward_from_bit_mask(dropout, dy, mask, dx)?,
-            Self::Reference => reference::backward_from_bit_mask(dropout, dy, mask, dx)?,
+            Self::Gpu(context) => context.backward_from_bit_mask(draw, dy, mask, dx)?,
+            Self::Cpu => cpu::backward_from_bit_mask(draw, dy, mask, dx)?,
+            Self::Reference => reference::backward_from_bit_mask(draw, dy, mask, dx)?,
         }
         Ok(())
     }
 
     pub fn apply_bytes<T: Element>(
         &self,
-        dropout: &Dropout,
+        draw: Draw<'_>,
         dy: &[T],
         mask: &[u8],
         dx: &mut [T],
     ) -> Result<(), BackendError> {
         match self {
-            Self::Gpu(context) => context.backward_from_byte_mask(dropout, dy, mask, dx)?,
-            Self::Cpu => cpu::backward_from_byte_mask(dropout, dy, mask, dx)?,
-            Self::Reference => reference::backward_from_byte_mask(dropout, dy, mask, dx)?,
+            Self::Gpu(context) => context.backward_from_byte_mask(draw, dy, mask, dx)?,
+            Self::Cpu => cpu::backward_from_byte_mask(draw, dy, mask, dx)?,
+            Self::Reference => reference::backward_from_byte_mask(draw, dy, mask, dx)?,
         }
         Ok(())
     }

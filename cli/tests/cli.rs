@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use wgpu_dropout::half::{bf16, f16};
-use wgpu_dropout::{Dropout, Element, Probability, RandomBits, ScaleMode, bit_mask_words, reference};
+use wgpu_dropout::{Dropout, Element, IndexMap, Probability, RandomBits, ScaleMode, bit_mask_words, reference};
 
 struct Folder(TempDir);
 
@@ -261,6 +261,55 @@ fn long_files_stream_through() {
         );
     }
     assert_eq!(read(&folder.path("mask-cpu.npy")), read(&folder.path("mask-gpu.npy")));
+}
+
+#[test]
+fn masks_are_broadcast_by_shape_or_strides() {
+    let folder = Folder::new();
+    // Longer than a piece, which is cut within a feature map.
+    let (shape, elements) = ([3u64, 5, 300_007], 3 * 5 * 300_007);
+    let x = numbers(elements, |x| x + 1.0);
+    folder.npy("x.npy", "<f4", "(3, 5, 300007)", &x);
+    let dropout = Dropout::new(0.4, 9).unwrap().with_element_offset(1001);
+    let expected = |map: &IndexMap| {
+        let mut y = vec![0.0f32; elements];
+        reference::forward(dropout.over(map), &x, &mut y).unwrap();
+        bytemuck::cast_slice::<f32, u8>(&y).to_vec()
+    };
+    let common = ["--p", "0.4", "--seed", "9", "--element-offset", "1001"];
+    let maps = [
+        (["--noise-shape", "3,5,1"], IndexMap::channels(&shape).unwrap()),
+        (["--mask-strides", "5,1,0"], IndexMap::channels(&shape).unwrap()),
+        (
+            ["--mask-strides", "0,0x10000000000,1"],
+            IndexMap::new(&shape, &[0, 1 << 40, 1]).unwrap(),
+        ),
+    ];
+    for (option, map) in &maps {
+        let expected = expected(map);
+        for backend in ["gpu", "cpu", "reference"] {
+            let arguments = [
+                &["apply", "x.npy", "y.npy", "--backend", backend],
+                &option[..],
+                &common[..],
+            ];
+            folder.done(&arguments.concat());
+            assert!(read(&folder.path("y.npy")).1 == expected, "{option:?} on {backend}");
+        }
+    }
+    let apply = |option: &[&'static str]| [&["apply", "x.npy", "z.npy"], option, &common[..]].concat();
+    let message = folder.refused(1, &apply(&["--noise-shape", "3,4,1"]));
+    assert!(
+        message.contains("noise shape has 4 in dimension 1, where the shape has 5; use 5 or 1"),
+        "{message}"
+    );
+    let message = folder.refused(1, &apply(&["--mask-strides", "1,0"]));
+    assert!(
+        message.contains("mask_strides has 2 entries, but the shape has 3 dimensions"),
+        "{message}"
+    );
+    folder.refused(2, &apply(&["--noise-shape", "3,5,1", "--mask-strides", "5,1,0"]));
+    assert_eq!(folder.names(), ["x.npy", "y.npy"]);
 }
 
 #[test]

@@ -12,7 +12,8 @@
 //! four, two or one Philox blocks that decide them (once what neighbours among them share), multiplies in
 //! hardware where operand and result are known to be finite and normal, goes through integers for the whole
 //! tile where one element is not, and stores 128 bits at a time. Where the element offset is no multiple of
-//! 16, tiles cut blocks, and a variant that shifts the stream is taken. What is left at the end of a tensor
+//! 16, tiles cut blocks, and a variant that shifts the stream is taken; with an [`IndexMap`](crate::IndexMap) that is
+//! not one run of the stream, one that goes through a tile run by run and block by block. What is left at the end of a tensor
 //! goes through another, word by word.
 
 mod binding;

@@ -33,6 +33,14 @@ pub enum SliceError {
         /// Elements of the map.
         expected: u64,
     },
+    /// A tensor is not whole rows of a bias.
+    #[error("{elements} elements are no whole rows of {columns}, the bias' length; give a bias as long as a row")]
+    Rows {
+        /// Elements of the tensor.
+        elements: u64,
+        /// Elements of the bias.
+        columns: u64,
+    },
     /// An output could not be allocated.
     #[error("no memory for an output of {elements} elements, {bytes} bytes; work in place or in smaller pieces")]
     OutOfMemory {

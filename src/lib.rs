@@ -5,6 +5,7 @@ pub mod cpu;
 mod dropout;
 mod element;
 mod error;
+mod fused;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod index_map;
@@ -16,6 +17,7 @@ mod state;
 pub use dropout::{Dropout, FreshSeedError, OffsetOverflow};
 pub use element::{DType, Element, MaskFormat, bit_mask_words};
 pub use error::SliceError;
+pub use fused::Neighbours;
 pub use index_map::{Dimension, Draw, IndexMap, IndexMapError};
 pub use philox::{Philox4x32, philox4x32_10};
 pub use probability::{Probability, ProbabilityError, RandomBits, ScaleMode};

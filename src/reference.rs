@@ -27,8 +27,9 @@ use half::{bf16, f16};
 
 use crate::element::bit_mask_words;
 use crate::error::check_length;
+use crate::fused::{check_rows, rows_of_a_partial_sum};
 use crate::philox::block;
-use crate::{Draw, Dropout, Element, SliceError};
+use crate::{Draw, Dropout, Element, Neighbours, SliceError};
 
 // Section 2: which integer an element draws.
 
@@ -69,6 +70,12 @@ pub trait Kept: Sized {
     fn kept(self, scale: f32) -> Self;
     /// All bits zero: a dropped element.
     fn dropped() -> Self;
+    /// Widened to f32 without loss (section 9).
+    #[must_use]
+    fn wide(self) -> f32;
+    /// Rounded to nearest even; any NaN becomes the canonical one (section 9).
+    #[must_use]
+    fn rounded(wide: f32) -> Self;
 }
 
 impl Kept for f32 {
@@ -85,6 +92,18 @@ impl Kept for f32 {
 
     fn dropped() -> Self {
         0.0
+    }
+
+    fn wide(self) -> f32 {
+        self
+    }
+
+    fn rounded(wide: f32) -> Self {
+        if wide.is_nan() {
+            Self::from_bits(0x7fc0_0000)
+        } else {
+            wide
+        }
     }
 }
 
@@ -103,6 +122,18 @@ impl Kept for f16 {
     fn dropped() -> Self {
         Self::from_bits(0)
     }
+
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+
+    fn rounded(wide: f32) -> Self {
+        if wide.is_nan() {
+            Self::from_bits(0x7e00)
+        } else {
+            Self::from_f32(wide)
+        }
+    }
 }
 
 impl Kept for bf16 {
@@ -119,6 +150,18 @@ impl Kept for bf16 {
 
     fn dropped() -> Self {
         Self::from_bits(0)
+    }
+
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+
+    fn rounded(wide: f32) -> Self {
+        if wide.is_nan() {
+            Self::from_bits(0x7fc0)
+        } else {
+            Self::from_f32(wide)
+        }
     }
 }
 
@@ -362,6 +405,86 @@ pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]
         for x in x {
             *x = x.kept(factor);
         }
+    }
+    Ok(())
+}
+
+// Section 9: bias and residual in the same pass.
+
+/// `y = residual + D(x + bias)`, each operation in f32 and rounded once, the result rounded once more to the storage
+/// type; a neighbour that is not there is left out. Any NaN is the canonical one.
+///
+/// The gradients: of x [`backward`]; of the bias [`bias_gradient`] of that; of the residual dy itself.
+///
+/// # Errors
+///
+/// [`SliceError`] where lengths disagree, x is not whole rows of the bias, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, Neighbours, reference};
+///
+/// let (x, residual) = ([1.0f32; 6], [10.0; 6]);
+/// let neighbours = Neighbours { bias: Some(&[1.0, 2.0, 3.0]), residual: Some(&residual) };
+/// let mut y = [0.0; 6];
+/// reference::forward_fused(&Dropout::new(0.0, 42)?, &x, neighbours, &mut y)?;
+/// assert_eq!(y, [12.0, 13.0, 14.0, 12.0, 13.0, 14.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn forward_fused<'a, T: Element>(
+    draw: impl Into<Draw<'a>>,
+    x: &[T],
+    neighbours: Neighbours<'_, T>,
+    y: &mut [T],
+) -> Result<(), SliceError> {
+    let draw = draw.into();
+    neighbours.check(draw, x.len(), y.len())?;
+    let scale = draw.dropout.probability.training_scale(draw.dropout.scale_mode);
+    for (i, (&x, y)) in x.iter().zip(y).enumerate() {
+        let mut value = x.wide();
+        if let Some(bias) = neighbours.bias {
+            value += bias[i % bias.len()].wide();
+        }
+        value = if keeps(draw, i as u64) { value * scale } else { 0.0 };
+        if let Some(residual) = neighbours.residual {
+            value += residual[i].wide();
+        }
+        *y = T::rounded(value);
+    }
+    Ok(())
+}
+
+/// The gradient of the bias: the sum of dx over its rows, in f32, rounded once to the storage type. Any NaN is the
+/// canonical one; no rows give +0.
+///
+/// The order is a part of the contract. Of R rows, each `max(64, ceil(R / 256))` in a row make a partial sum: the
+/// first row, plus the second, and so on. The partial sums are added in the same way: the first, plus the second, and
+/// so on.
+///
+/// # Errors
+///
+/// [`SliceError::Rows`] where dx is not whole rows of `dbias`.
+///
+/// # Examples
+///
+/// ```
+/// let mut dbias = [0.0f32; 2];
+/// wgpu_dropout::reference::bias_gradient(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut dbias)?;
+/// assert_eq!(dbias, [9.0, 12.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceError> {
+    let columns = dbias.len();
+    check_rows(dx.len(), columns)?;
+    for (column, dbias) in dbias.iter_mut().enumerate() {
+        let values: Vec<f32> = dx.iter().skip(column).step_by(columns).map(|dx| dx.wide()).collect();
+        let in_order = |values: &[f32]| values.iter().copied().reduce(|sum, value| sum + value).unwrap_or(0.0);
+        let partial: Vec<f32> = values
+            .chunks(rows_of_a_partial_sum(values.len()))
+            .map(in_order)
+            .collect();
+        *dbias = T::rounded(in_order(&partial));
     }
     Ok(())
 }

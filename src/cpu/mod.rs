@@ -20,11 +20,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod fused;
 mod pages;
 mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use fused::{bias_gradient, forward_fused};
 use half::{bf16, f16};
 use words::{Instructions, Portable, READ, WORDS, WRITE, Words};
 
@@ -47,6 +49,14 @@ const TASK: usize = 128 * TILE;
 pub trait Scale: Copy {
     #[must_use]
     fn scaled(self, scale: f32) -> Self;
+
+    /// Widened to f32 without loss.
+    #[must_use]
+    fn widened(self) -> f32;
+
+    /// Rounded to nearest even; any NaN becomes the canonical one.
+    #[must_use]
+    fn narrowed(wide: f32) -> Self;
 
     /// Whether instruction sets have a way of their own, [`scaled_32`](Self::scaled_32).
     const BY_32: bool = false;
@@ -72,6 +82,20 @@ fn product(x: f32, scale: f32) -> u32 {
 
 impl Scale for f32 {
     #[inline(always)]
+    fn widened(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn narrowed(wide: f32) -> Self {
+        if wide.is_nan() {
+            Self::from_bits(0x7fc0_0000)
+        } else {
+            wide
+        }
+    }
+
+    #[inline(always)]
     fn scaled(self, scale: f32) -> Self {
         let bits = if self.is_nan() {
             self.to_bits() | 0x0040_0000
@@ -82,7 +106,27 @@ impl Scale for f32 {
     }
 }
 
+/// Rounds anything but a NaN to the nearest bf16, ties to even.
+#[inline(always)]
+fn f32_to_bf16(bits: u32) -> u16 {
+    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
 impl Scale for bf16 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn narrowed(wide: f32) -> Self {
+        Self::from_bits(if wide.is_nan() {
+            0x7fc0
+        } else {
+            f32_to_bf16(wide.to_bits())
+        })
+    }
+
     const BY_32: bool = true;
 
     #[inline(always)]
@@ -94,11 +138,10 @@ impl Scale for bf16 {
     fn scaled(self, scale: f32) -> Self {
         let x = self.to_bits();
         let product = product(f32::from_bits(u32::from(x) << 16), scale);
-        let odd = (product >> 16) & 1;
         let narrow = if product & 0x7fff_ffff > 0x7f80_0000 {
             0x7fc0
         } else {
-            ((product + 0x7fff + odd) >> 16) as u16
+            f32_to_bf16(product)
         };
         Self::from_bits(if x & 0x7fff > 0x7f80 { x | 0x0040 } else { narrow })
     }
@@ -131,6 +174,19 @@ fn f32_to_f16(magnitude: u32) -> u16 {
 }
 
 impl Scale for f16 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        let x = self.to_bits();
+        f32::from_bits(f16_to_f32(x & 0x7fff).to_bits() | u32::from(x & 0x8000) << 16)
+    }
+
+    #[inline(always)]
+    fn narrowed(wide: f32) -> Self {
+        let bits = wide.to_bits();
+        let narrow = (bits >> 16) as u16 & 0x8000 | f32_to_f16(bits & 0x7fff_ffff);
+        Self::from_bits(if wide.is_nan() { 0x7e00 } else { narrow })
+    }
+
     #[inline(always)]
     fn scaled(self, scale: f32) -> Self {
         let x = self.to_bits();

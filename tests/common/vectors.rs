@@ -201,3 +201,41 @@ impl DigestCase {
             .collect()
     }
 }
+
+#[derive(Debug, Deserialize)]
+pub struct Fused {
+    pub name: String,
+    dtype: String,
+    pub rows: usize,
+    pub cols: usize,
+    p: f64,
+    seed: String,
+    subsequence: String,
+    element_offset: String,
+    random_bits: u32,
+    pub input: Vec<String>,
+    pub bias: Option<Vec<String>>,
+    pub residual: Option<Vec<String>>,
+    pub output: Vec<String>,
+}
+
+pub fn fused() -> Vec<Fused> {
+    let file: File<Fused> = serde_json::from_str(include_str!("../vectors/fused_v1.json")).unwrap();
+    file.cases
+}
+
+impl Fused {
+    pub fn dtype(&self) -> DType {
+        dtype(&self.dtype)
+    }
+
+    pub fn dropout(&self) -> Dropout {
+        Dropout {
+            probability: probability(self.p, self.random_bits),
+            scale_mode: ScaleMode::Inverted,
+            seed: hex64(&self.seed),
+            subsequence: hex64(&self.subsequence),
+            element_offset: hex64(&self.element_offset),
+        }
+    }
+}

@@ -16,8 +16,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
 use wgpu_dropout::gpu::{
-    BackwardMask, BindDescriptor, DeviceError, KernelOptions, Kernels, Multiply, Operation, ParameterPath, RecordError,
-    RunError, StoredMask,
+    BackwardMask, BindDescriptor, BindError, DeviceError, KernelOptions, Kernels, Multiply, Operation, ParameterPath,
+    RecordError, RunError, SamplesDescriptor, StoredMask,
 };
 use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference};
 
@@ -61,6 +61,7 @@ fn main() {
         trial("a tensor longer than a binding", longer_than_a_binding);
         trial("several buffers, one tensor", several_buffers);
         trial("index maps cut into windows anywhere", mapped_windows);
+        trial("samples of one input in one recording", samples);
         trial("recordings change parameters, not objects", parameters_change);
         trial("parameter slots run out and come back", slots);
         trial("recorded in parallel", recorded_in_parallel);
@@ -346,6 +347,68 @@ fn beyond_two_to_the_32(adapter: &wgpu::Adapter) {
             &expected,
             &format!("around element {boundary:#x}"),
         );
+    }
+}
+
+/// Sample k is subsequence + k; where one can't be recorded, none is.
+fn samples(adapter: &wgpu::Adapter) {
+    const SAMPLES: u64 = 5;
+    let elements = 1001u64;
+    let x = painted::<f16>(elements as usize);
+    let dropout = Dropout::new(0.3, 4).unwrap().with_subsequence(u64::MAX - SAMPLES + 1);
+    for parameters in [None, Some(ParameterPath::Uniform)] {
+        let options = KernelOptions {
+            parameters,
+            // Each sample takes two dispatches: too few for a sixth.
+            parameter_slots: 11,
+            ..KernelOptions::default()
+        };
+        let context = Context::with_adapter(adapter, &options).unwrap();
+        let kernels = context.kernels();
+        let (input, outputs) = (buffer(kernels, 2048), buffer(kernels, 2048 * (SAMPLES + 1)));
+        let mut bytes = bytemuck::cast_slice(&x).to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        kernels.queue().write_buffer(&input, 0, &bytes);
+        let at = |buffer, offset| wgpu::BufferBinding {
+            buffer,
+            offset,
+            size: None,
+        };
+        let ys: Vec<_> = (0..=SAMPLES).map(|k| at(&outputs, k * 2048)).collect();
+        let bind = |ys: &[wgpu::BufferBinding<'_>]| {
+            kernels.bind_samples(&SamplesDescriptor {
+                label: None,
+                dtype: DType::F16,
+                elements,
+                map: None,
+                x: at(&input, 0),
+                ys,
+            })
+        };
+        let one_too_many = bind(&ys).unwrap();
+        run(kernels, |pass| {
+            let error = one_too_many.record(pass, &dropout).unwrap_err();
+            assert!(matches!(error, RecordError::Subsequence { samples: 6, .. }), "{error}");
+            if kernels.parameters() == ParameterPath::Uniform {
+                let error = one_too_many.record(pass, &dropout.with_subsequence(0)).unwrap_err();
+                assert!(matches!(error, RecordError::Slots { .. }), "{error}");
+            }
+        });
+        assert!(read(kernels, &outputs).iter().all(|&byte| byte == 0));
+
+        let samples = bind(&ys[..SAMPLES as usize]).unwrap();
+        run(kernels, |pass| samples.record(pass, &dropout).unwrap());
+        let outputs = read_as::<f16>(kernels, &outputs);
+        for (k, y) in outputs.chunks(1024).take(SAMPLES as usize).enumerate() {
+            let mut expected = vec![f16::ZERO; x.len()];
+            let call = dropout.with_subsequence(dropout.subsequence + k as u64);
+            reference::forward(&call, &x, &mut expected).unwrap();
+            f16::assert_same(&y[..x.len()], &expected, &format!("sample {k}"));
+        }
+        for wrong in [at(&input, 0), ys[2].clone()] {
+            let error = bind(&[ys[2].clone(), wrong]).unwrap_err();
+            assert!(matches!(error, BindError::Overlap { .. }), "{error}");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::map::MapBuffer;
 use super::params::{Params, Phase};
 use super::plan::{Dispatch, plan};
 use super::scope::ErrorScopes;
+use super::slots::{HeldSlots, ParameterSlots};
 use super::variant::{Access, Extent, Input, MAP, MASK_IN, MASK_OUT, MaskSource, Stream, TILE, Tensor, Variant, X, Y};
 use super::{BindError, RecordError};
 use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
@@ -160,8 +161,16 @@ fn choice(random_bits: RandomBits, stream: Stream) -> usize {
     number + usize::from(stream == Stream::Shifted)
 }
 
+/// Bytes of a tensor, whole words.
+pub(crate) fn tensor_bytes(elements: u64, dtype: DType) -> Result<u64, BindError> {
+    elements
+        .checked_mul(dtype.bytes())
+        .and_then(|bytes| bytes.checked_next_multiple_of(4))
+        .ok_or(BindError::TooLong { elements, dtype })
+}
+
 /// A range of a buffer that an operation uses.
-struct Range<'a> {
+pub(crate) struct Range<'a> {
     name: &'static str,
     index: u32,
     buffer: &'a wgpu::Buffer,
@@ -171,7 +180,7 @@ struct Range<'a> {
 
 impl<'a> Range<'a> {
     /// Checks size, alignment and usage.
-    fn new(
+    pub(crate) fn new(
         name: &'static str,
         index: u32,
         binding: &BufferBinding<'a>,
@@ -220,7 +229,7 @@ impl<'a> Range<'a> {
         self.buffer == other.buffer
     }
 
-    fn check_apart(&self, other: &Self) -> Result<(), BindError> {
+    pub(crate) fn check_apart(&self, other: &Self) -> Result<(), BindError> {
         if !self.same_buffer(other) || self.end <= other.start || other.end <= self.start {
             return Ok(());
         }
@@ -316,10 +325,7 @@ impl Kernels {
             });
         }
         let alignment = inner.limits.offset_alignment;
-        let tensor_bytes = elements
-            .checked_mul(dtype.bytes())
-            .and_then(|bytes| bytes.checked_next_multiple_of(4))
-            .ok_or(BindError::TooLong { elements, dtype })?;
+        let tensor_bytes = tensor_bytes(elements, dtype)?;
 
         let parts = Parts::of(operation);
         let tensor_range = |(name, binding), index| Range::new(name, index, binding, tensor_bytes, alignment);
@@ -465,50 +471,27 @@ impl Binding {
     /// [`RecordError`], with nothing recorded, where the elements pass global index 2^64, a pipeline
     /// can't be built, or no parameter slot is free.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, dropout: &Dropout) -> Result<(), RecordError> {
+        self.check(dropout)?.record(pass);
+        Ok(())
+    }
+
+    /// All of a recording that can fail; nothing is recorded yet.
+    pub(crate) fn check<'a>(&'a self, dropout: &'a Dropout) -> Result<Checked<'a>, RecordError> {
         if let Some(last) = self.last {
             dropout.check_last(last)?;
         }
-        let kernels = &*self.kernels;
         let (stream, pipelines) = self.pipelines(dropout)?;
-        let held = match &kernels.slots {
+        let held = match &self.kernels.slots {
             Some(slots) => Some((slots, slots.hold(self.dispatches.len())?)),
             None => None,
         };
-
-        for (n, bound) in self.dispatches.iter().enumerate() {
-            let dispatch = bound.dispatch;
-            let params = Params::new(
-                dropout,
-                self.phase,
-                self.variant.tensor.map(|tensor| tensor.dtype),
-                stream,
-                bound.first,
-                dispatch.elements,
-            );
-            let pipeline = match dispatch.extent {
-                Extent::Whole => &pipelines.whole,
-                Extent::Tail => &pipelines.tail,
-            };
-            let Some(pipeline) = pipeline else {
-                continue; // not reached: pipelines() has one for each extent in use
-            };
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, &bound.bind_group, &[]);
-            match &held {
-                Some((slots, held)) => {
-                    let offset = slots.write(&kernels.queue, held, n, &params);
-                    pass.set_bind_group(1, &slots.bind_group, &[offset]);
-                }
-                None => pass.set_immediates(0, bytemuck::bytes_of(&params)),
-            }
-            let [x, y] = dispatch.workgroups;
-            pass.dispatch_workgroups(x, y, 1);
-        }
-        if let Some((_, held)) = held {
-            // Dropped unrun where the recording is thrown away.
-            pass.on_submitted_work_done(move || drop(held));
-        }
-        Ok(())
+        Ok(Checked {
+            binding: self,
+            dropout,
+            stream,
+            pipelines,
+            held,
+        })
     }
 
     /// [`record`](Self::record) in a compute pass of its own.
@@ -569,5 +552,54 @@ impl Binding {
             tensor.extent = extent;
         }
         Ok(Some(self.kernels.pipeline(&variant)?))
+    }
+}
+
+/// A recording that can't fail any more.
+pub(crate) struct Checked<'a> {
+    binding: &'a Binding,
+    dropout: &'a Dropout,
+    stream: Stream,
+    pipelines: &'a Pipelines,
+    held: Option<(&'a ParameterSlots, HeldSlots)>,
+}
+
+impl Checked<'_> {
+    /// Records it.
+    pub(crate) fn record(self, pass: &mut wgpu::ComputePass<'_>) {
+        let binding = self.binding;
+        for (n, bound) in binding.dispatches.iter().enumerate() {
+            let dispatch = bound.dispatch;
+            let params = Params::new(
+                self.dropout,
+                binding.phase,
+                binding.variant.tensor.map(|tensor| tensor.dtype),
+                self.stream,
+                bound.first,
+                dispatch.elements,
+            );
+            let pipeline = match dispatch.extent {
+                Extent::Whole => &self.pipelines.whole,
+                Extent::Tail => &self.pipelines.tail,
+            };
+            let Some(pipeline) = pipeline else {
+                continue; // not reached: pipelines() has one for each extent in use
+            };
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, &bound.bind_group, &[]);
+            match &self.held {
+                Some((slots, held)) => {
+                    let offset = slots.write(&binding.kernels.queue, held, n, &params);
+                    pass.set_bind_group(1, &slots.bind_group, &[offset]);
+                }
+                None => pass.set_immediates(0, bytemuck::bytes_of(&params)),
+            }
+            let [x, y] = dispatch.workgroups;
+            pass.dispatch_workgroups(x, y, 1);
+        }
+        if let Some((_, held)) = self.held {
+            // Dropped unrun where the recording is thrown away.
+            pass.on_submitted_work_done(move || drop(held));
+        }
     }
 }

@@ -167,6 +167,14 @@ pub enum RecordError {
     /// The elements run past global index 2^64.
     #[error(transparent)]
     Offset(#[from] OffsetOverflow),
+    /// Not every sample has a subsequence of its own.
+    #[error("{samples} samples from subsequence {subsequence} on pass 2^64; start lower or use another seed")]
+    Subsequence {
+        /// That of the first sample.
+        subsequence: u64,
+        /// Samples of the recording.
+        samples: u64,
+    },
     /// Every parameter slot is held by a recording that has not finished on the GPU.
     #[error(
         "{needed} parameter slots are needed and {free} of {slots} are free; submit and poll what is recorded, \

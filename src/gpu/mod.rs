@@ -33,5 +33,6 @@ pub mod variant;
 pub use binding::{BackwardMask, BindDescriptor, Binding, Operation, StoredMask};
 pub use error::{BindError, DeviceError, KernelsError, RecordError, RunError};
 pub use kernels::{KernelOptions, Kernels};
+pub use params::mask_parameters;
 pub use samples::{Samples, SamplesDescriptor};
-pub use variant::{Multiply, ParameterPath, Variant};
+pub use variant::{Multiply, ParameterPath, Variant, mask_wgsl};

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::variant::Stream;
-use crate::{DType, Dropout};
+use crate::{DType, Dropout, OffsetOverflow};
 
 /// The parameters as the shader reads them.
 #[repr(C)]
@@ -81,6 +81,17 @@ impl Params {
             reserved: 0,
         }
     }
+}
+
+/// The parameters of [`mask_wgsl`](super::mask_wgsl)'s text, for a uniform buffer, in the host's byte order.
+///
+/// # Errors
+///
+/// [`OffsetOverflow`] where the elements pass global index 2^64.
+pub fn mask_parameters(dropout: &Dropout, elements: u32) -> Result<[u8; PARAMS_BYTES as usize], OffsetOverflow> {
+    dropout.check_len(elements.into())?;
+    let params = Params::new(dropout, Phase::Training, None, Stream::Shifted, 0, elements);
+    Ok(bytemuck::cast(params))
 }
 
 pub(crate) const fn halves(value: u64) -> [u32; 2] {

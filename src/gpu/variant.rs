@@ -327,6 +327,39 @@ impl Variant {
     }
 }
 
+/// The WGSL text of the mask alone, to be pasted into a shader of your own: `fn keep_tile(tile: u32) -> Keep` gives
+/// the decisions of elements `[16 tile, 16 tile + 16)` as `vec4<bool>` a, b, c and d.
+///
+/// The text declares its parameters as `@group(1) @binding(0) var<uniform> params: Params`: the 64 bytes that
+/// [`mask_parameters`] gives, in a uniform buffer. A kept element's factor is `bitcast<f32>(params.scale)`. It
+/// declares no entry point, and nothing in group 0. Multiply by [`Multiply::Int64`] where the device has it.
+///
+/// An example is `examples/fuse_into_your_kernel.rs`: dropout in a softmax.
+#[must_use]
+pub fn mask_wgsl(random_bits: RandomBits, multiply: Multiply) -> String {
+    let drawn = Variant {
+        multiply,
+        parameters: ParameterPath::Uniform,
+        mask: MaskSource::Drawn(random_bits, Stream::Shifted),
+        tensor: None,
+        store: Some(MaskFormat::Bits),
+    };
+    // All of the kernel that fills a bit mask, but for what makes it one.
+    let kernel_only = [
+        "invocation.wgsl",
+        "mask_only.wgsl",
+        "buffers/mask_out.wgsl",
+        "store/bits.wgsl",
+    ];
+    let files = drawn.files().into_iter();
+    let functions = files.filter(|file| {
+        kernel_only
+            .iter()
+            .all(|name| file.path.strip_prefix("shaders/") != Some(name))
+    });
+    functions.map(|file| file.text).collect::<Vec<_>>().join("\n")
+}
+
 impl core::fmt::Display for Variant {
     /// The choices in words, as they stand in labels and reports.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -451,6 +484,19 @@ mod tests {
             );
             let names: Vec<_> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
             assert_eq!(names, ["workgroup_size"], "{variant}");
+        }
+    }
+
+    #[test]
+    fn the_mask_alone_is_functions_and_one_uniform() {
+        for random_bits in RandomBits::ALL {
+            for multiply in [Multiply::Emulated, Multiply::Int64] {
+                let module = naga::front::wgsl::parse_str(&mask_wgsl(random_bits, multiply)).expect("valid WGSL");
+                assert!(module.entry_points.is_empty() && module.overrides.is_empty());
+                assert_eq!(module.global_variables.len(), 1);
+                let is_there = |name: &str| module.functions.iter().any(|(_, f)| f.name.as_deref() == Some(name));
+                assert!(is_there("keep_tile"));
+            }
         }
     }
 

@@ -11,7 +11,13 @@ const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
 const SWIFTSHADER: &str = "swiftshader/vulkan";
 
 /// Examples that are run; each checks its own output.
-const EXAMPLES: [&str; 4] = ["several_buffers", "own_device", "why_scale", "checkpoint_resume"];
+const EXAMPLES: [&str; 5] = [
+    "several_buffers",
+    "own_device",
+    "fuse_into_your_kernel",
+    "why_scale",
+    "checkpoint_resume",
+];
 
 pub fn run() -> Result<ExitCode, Failure> {
     let start = Instant::now();

@@ -131,7 +131,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if farthest > 1e-4 {
         return Err(format!("a weight is off by {farthest:e} of its size").into());
     }
-    let kept = mask.iter().filter(|&&keep| keep == 1).count();
+    let kept: u32 = mask.iter().map(|&keep| u32::from(keep)).sum();
     println!(
         "{kept} of {} weights kept, exactly where the library keeps them; weights within {farthest:.0e} of the host's",
         mask.len()

@@ -331,8 +331,9 @@ impl Variant {
 /// the decisions of elements `[16 tile, 16 tile + 16)` as `vec4<bool>` a, b, c and d.
 ///
 /// The text declares its parameters as `@group(1) @binding(0) var<uniform> params: Params`: the 64 bytes that
-/// [`mask_parameters`](super::mask_parameters) gives, in a uniform buffer. A kept element's factor is `bitcast<f32>(params.scale)`. It
-/// declares no entry point, and nothing in group 0. Multiply by [`Multiply::Int64`] where the device has it.
+/// [`mask_parameters`](super::mask_parameters) gives, in a uniform buffer. A kept element's factor is
+/// `bitcast<f32>(params.scale)`. It declares no entry point, and nothing in group 0. Multiply by
+/// [`Multiply::Int64`] where the device has it.
 ///
 /// An example is `examples/fuse_into_your_kernel.rs`: dropout in a softmax.
 #[must_use]

@@ -412,10 +412,11 @@ fn samples(adapter: &wgpu::Adapter) {
     }
 }
 
-/// Shards along each dimension, other orders, shared decisions: whole, and in windows of a few KiB.
+/// Shards along each dimension, other orders, shared decisions: whole, and in short windows.
 fn mapped_windows(adapter: &wgpu::Adapter) {
     let small = KernelOptions {
-        max_binding_bytes: 5000,
+        // One aligned window of a bit mask where offsets are multiples of 256 bytes.
+        max_binding_bytes: 9000,
         workgroup_size: 32,
         ..KernelOptions::default()
     };

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_dropout::gpu::blocking::{self, Context};
-use wgpu_dropout::gpu::{BackwardMask, BindDescriptor, KernelOptions, Kernels, Multiply, Operation, StoredMask};
+use wgpu_dropout::gpu::{
+    BackwardMask, BindDescriptor, Binding, KernelOptions, Kernels, Multiply, Operation, StoredMask,
+};
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, cpu};
 
@@ -129,6 +131,28 @@ fn masks<T: Element>(
     }
 }
 
+fn call(random_bits: RandomBits) -> Dropout {
+    let probability = Probability::new(0.1, random_bits).unwrap();
+    Dropout::new(0.1, 42).unwrap().with_probability(probability)
+}
+
+/// Times a forward pass whose output is right.
+fn forward<T: Element>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    kernels: &Kernels,
+    binding: &Binding,
+    dropout: &Dropout,
+    (expected, output): (&[T], &wgpu::Buffer),
+    name: String,
+) {
+    timed(kernels, 1, |pass| binding.record(pass, dropout).unwrap());
+    let same = read(kernels, output) == bytemuck::cast_slice::<T, u8>(expected);
+    assert!(same, "a wrong result can't post a time");
+    group.bench_function(name, |b| {
+        b.iter_custom(|times| timed(kernels, times, |pass| binding.record(pass, dropout).unwrap()));
+    });
+}
+
 /// The forward pass where decisions are shared or lie elsewhere in the stream.
 fn maps<T: Element>(
     group: &mut BenchmarkGroup<'_, WallTime>,
@@ -162,16 +186,11 @@ fn maps<T: Element>(
             })
             .unwrap();
         for random_bits in RandomBits::ALL {
-            let probability = Probability::new(0.1, random_bits).unwrap();
-            let dropout = Dropout::new(0.1, 42).unwrap().with_probability(probability);
+            let dropout = call(random_bits);
             let mut expected = vec![T::zeroed(); x.len()];
             cpu::forward(dropout.over(&map), x, &mut expected).unwrap();
-            timed(kernels, 1, |pass| binding.record(pass, &dropout).unwrap());
-            let same = read(kernels, output) == bytemuck::cast_slice::<T, u8>(&expected);
-            assert!(same, "a wrong result can't post a time");
-            group.bench_function(format!("forward, {name}, {} bits", random_bits.bits()), |b| {
-                b.iter_custom(|times| timed(kernels, times, |pass| binding.record(pass, &dropout).unwrap()));
-            });
+            let name = format!("forward, {name}, {} bits", random_bits.bits());
+            forward(group, kernels, &binding, &dropout, (&expected, output), name);
         }
     }
 }
@@ -253,16 +272,11 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
             })
             .unwrap();
         for random_bits in RandomBits::ALL {
-            let probability = Probability::new(0.1, random_bits).unwrap();
-            let dropout = Dropout::new(0.1, 42).unwrap().with_probability(probability);
+            let dropout = call(random_bits);
             let mut expected = vec![T::zeroed(); x.len()];
             cpu::forward(&dropout, x, &mut expected).unwrap();
-            timed(kernels, 1, |pass| binding.record(pass, &dropout).unwrap());
-            let same = read(kernels, &output) == bytemuck::cast_slice::<T, u8>(&expected);
-            assert!(same, "a wrong result can't post a time");
-            group.bench_function(format!("forward, {} bits, {multiply:?}", random_bits.bits()), |b| {
-                b.iter_custom(|times| timed(kernels, times, |pass| binding.record(pass, &dropout).unwrap()));
-            });
+            let name = format!("forward, {} bits, {multiply:?}", random_bits.bits());
+            forward(&mut group, kernels, &binding, &dropout, (&expected, &output), name);
         }
         masks(&mut group, kernels, x, (&input, &output), multiply);
         // With the multiply that kernels choose.

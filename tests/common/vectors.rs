@@ -24,6 +24,18 @@ fn probability(p: f64, random_bits: u32) -> Probability {
     Probability::new(p, RandomBits::from_bits(random_bits).unwrap()).unwrap()
 }
 
+/// Inverted dropout with that seed, subsequence and offset.
+fn inverted(probability: Probability, place: [&String; 3]) -> Dropout {
+    let [seed, subsequence, element_offset] = place.map(|hex| hex64(hex));
+    Dropout {
+        probability,
+        scale_mode: ScaleMode::Inverted,
+        seed,
+        subsequence,
+        element_offset,
+    }
+}
+
 #[derive(Debug)]
 pub struct Philox {
     pub counter: [u32; 4],
@@ -184,13 +196,8 @@ pub fn digests() -> Vec<DigestCase> {
 
 impl DigestCase {
     pub fn dropout(&self) -> Dropout {
-        Dropout {
-            probability: probability(self.p, self.random_bits),
-            scale_mode: ScaleMode::Inverted,
-            seed: hex64(&self.seed),
-            subsequence: hex64(&self.subsequence),
-            element_offset: hex64(&self.element_offset),
-        }
+        let place = [&self.seed, &self.subsequence, &self.element_offset];
+        inverted(probability(self.p, self.random_bits), place)
     }
 
     pub fn input(&self) -> Vec<f32> {
@@ -230,12 +237,7 @@ impl Fused {
     }
 
     pub fn dropout(&self) -> Dropout {
-        Dropout {
-            probability: probability(self.p, self.random_bits),
-            scale_mode: ScaleMode::Inverted,
-            seed: hex64(&self.seed),
-            subsequence: hex64(&self.subsequence),
-            element_offset: hex64(&self.element_offset),
-        }
+        let place = [&self.seed, &self.subsequence, &self.element_offset];
+        inverted(probability(self.p, self.random_bits), place)
     }
 }

@@ -1,22 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Mask and scale of one tile: y = K(x) where kept, else +0. Forward and backward alike.
 // Twin: forward and backward in src/reference.rs.
-// Expects keep_tile of the mask file; load_tile, store_tile, scale_fast, decided_exact of the element file;
+// Expects keep_tile of the mask file; outside_fast_range; load_tile, store_tile, scale_fast, decided_exact of the element file;
 // load_word, store_word of the extent file.
-
-// True where some element of the tile is neither zero nor in the fast range.
-fn outside_fast_range(x: Tile) -> bool {
-    let m = vec4<u32>(MAGNITUDE);
-    let one = vec4<u32>(1u);
-    let a = x.a & m;
-    let b = x.b & m;
-    let c = x.c & m;
-    let d = x.d & m;
-    let largest = max(max(a, b), max(c, d));
-    // Zero wraps to the top, out of the way of the least.
-    let least = min(min(a - one, b - one), min(c - one, d - one));
-    return any(largest > vec4<u32>(params.fast_max)) | any(least < vec4<u32>(params.fast_min - 1u));
-}
 
 // The tile again from memory, word by word. A rolled loop without copies of the tile: the way is rare,
 // so it shall cost the common one no registers and drivers no time to compile.

@@ -16,8 +16,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
 use wgpu_dropout::gpu::{
-    BackwardMask, BindDescriptor, BindError, DeviceError, KernelOptions, Kernels, Multiply, Operation, ParameterPath,
-    RecordError, RunError, SamplesDescriptor, StoredMask,
+    AdvanceDescriptor, BackwardMask, BindDescriptor, BindError, DeviceCallDescriptor, DeviceError, KernelOptions,
+    Kernels, Multiply, Operation, ParameterPath, RecordError, RunError, STATE_BYTES, SamplesDescriptor, StoredMask,
+    state_bytes,
 };
 use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference};
 
@@ -63,6 +64,8 @@ fn main() {
         trial("index maps cut into windows anywhere", mapped_windows);
         trial("samples of one input in one recording", samples);
         trial("recordings change parameters, not objects", parameters_change);
+        trial("calls whose state lies in a buffer", device_state);
+        trial("calls whose length lies in a buffer", device_length);
         trial("parameter slots run out and come back", slots);
         trial("recorded in parallel", recorded_in_parallel);
         trial("a lost device is an error", lost_device);
@@ -580,6 +583,175 @@ fn parameters_change(adapter: &wgpu::Adapter) {
             f32::assert_same(&read_as(kernels, y), &expected, &format!("{dropout:?}"));
         }
         f32::assert_same(&read_as(kernels, &scratch), &expected, "recorded last");
+    }
+}
+
+/// Forward and backward of two layers a step, recorded word for word again with an advance between, or without.
+fn device_state(adapter: &wgpu::Adapter) {
+    for parameters in [None, Some(ParameterPath::Uniform)] {
+        let options = KernelOptions {
+            parameters,
+            max_binding_bytes: 9000,
+            ..KernelOptions::default()
+        };
+        let context = Context::with_adapter(adapter, &options).unwrap();
+        let kernels = context.kernels();
+        // Several windows and a tail.
+        let elements = 6007u64;
+        let x = painted::<f32>(elements as usize);
+        let input = buffer(kernels, elements * 4);
+        kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(&x));
+        let state = buffer(kernels, 256 + STATE_BYTES);
+        // The step passes 2^64, from which the state comes back to 0.
+        let (seed, first) = (0x1234_5678_9abc_def0, u64::MAX - 4);
+        kernels.queue().write_buffer(&state, 256, &state_bytes(seed, first));
+        let state = wgpu::BufferBinding {
+            buffer: &state,
+            offset: 256,
+            size: None,
+        };
+        let layer = |n: u64| {
+            Dropout::new(0.3, 999)
+                .unwrap()
+                .with_subsequence(n)
+                .with_element_offset(n * 5)
+        };
+        let advance = kernels
+            .bind_advance(&AdvanceDescriptor {
+                label: None,
+                state: state.clone(),
+                by: 3,
+            })
+            .unwrap();
+        let outputs: Vec<wgpu::Buffer> = (0..2).map(|_| buffer(kernels, elements * 4)).collect();
+        let calls: Vec<_> = outputs
+            .iter()
+            .zip(0..)
+            .map(|(y, n)| {
+                let binding = kernels.bind(&forward(DType::F32, elements, &input, y)).unwrap();
+                let descriptor = DeviceCallDescriptor {
+                    label: None,
+                    dropout: &layer(n),
+                    state: state.clone(),
+                    length: None,
+                };
+                binding.on_device(&descriptor).unwrap()
+            })
+            .collect();
+        let mut subsequence = first;
+        for advances in [false, true, true, false] {
+            run(kernels, |pass| {
+                if advances {
+                    advance.record(pass);
+                }
+                calls.iter().for_each(|call| call.record(pass));
+            });
+            subsequence = subsequence.wrapping_add(if advances { 3 } else { 0 });
+            for (y, n) in outputs.iter().zip(0..) {
+                let call = Dropout {
+                    seed,
+                    ..layer(n).with_subsequence(subsequence.wrapping_add(n))
+                };
+                let mut expected = vec![0.0f32; x.len()];
+                reference::forward(&call, &x, &mut expected).unwrap();
+                f32::assert_same(&read_as(kernels, y), &expected, &format!("{call:?}"));
+            }
+        }
+    }
+}
+
+/// Every length from nothing to more than is bound, of tensors and masks in several windows; what lies behind it
+/// stays as it was.
+fn device_length(adapter: &wgpu::Adapter) {
+    let options = KernelOptions {
+        max_binding_bytes: 9000,
+        workgroup_size: 32,
+        ..KernelOptions::default()
+    };
+    let context = Context::with_adapter(adapter, &options).unwrap();
+    let kernels = context.kernels();
+    let most = 9001usize;
+    let x = painted::<f16>(most);
+    let dropout = Dropout::new(0.3, 17).unwrap().with_element_offset(32);
+    let words = most.div_ceil(2);
+    let (input, output) = (buffer(kernels, words as u64 * 4), buffer(kernels, words as u64 * 4));
+    let mask = buffer(kernels, bit_mask_words(most as u64) * 4);
+    let (state, length) = (buffer(kernels, STATE_BYTES), buffer(kernels, 4));
+    let mut bytes = bytemuck::cast_slice(&x).to_vec();
+    bytes.resize(words * 4, 0);
+    kernels.queue().write_buffer(&input, 0, &bytes);
+    kernels.queue().write_buffer(&state, 0, &state_bytes(17, 0));
+    let bind = |operation| {
+        let binding = kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: DType::F16,
+                elements: most as u64,
+                map: None,
+                operation,
+            })
+            .unwrap();
+        let descriptor = DeviceCallDescriptor {
+            label: None,
+            dropout: &dropout,
+            state: state.as_entire_buffer_binding(),
+            length: Some(length.as_entire_buffer_binding()),
+        };
+        binding.on_device(&descriptor).unwrap()
+    };
+    let store = || StoredMask::Bits(mask.as_entire_buffer_binding());
+    let operations = [
+        (
+            true,
+            bind(Operation::Forward {
+                x: input.as_entire_buffer_binding(),
+                y: output.as_entire_buffer_binding(),
+                store: Some(store()),
+            }),
+        ),
+        (false, bind(Operation::Mask { store: store() })),
+    ];
+    let sentinel = f16::from_bits(0x7abc);
+    for elements in [
+        0,
+        1,
+        2,
+        15,
+        16,
+        17,
+        31,
+        32,
+        33,
+        4095,
+        4096,
+        4097,
+        8192,
+        8999,
+        9000,
+        9001,
+        9002,
+        u32::MAX,
+    ] {
+        kernels.queue().write_buffer(&length, 0, &elements.to_ne_bytes());
+        let here = most.min(elements as usize);
+        let mut expected = vec![sentinel; 2 * words];
+        reference::forward(&dropout, &x[..here], &mut expected[..here]).unwrap();
+        let mut expected_mask = vec![u32::MAX; bit_mask_words(most as u64) as usize];
+        let mask_words = bit_mask_words(here as u64) as usize;
+        reference::bit_mask(&dropout, here, &mut expected_mask[..mask_words]).unwrap();
+        for (has_tensor, call) in &operations {
+            let untouched = vec![sentinel; 2 * words];
+            kernels
+                .queue()
+                .write_buffer(&output, 0, bytemuck::cast_slice(&untouched));
+            kernels
+                .queue()
+                .write_buffer(&mask, 0, &vec![0xff; expected_mask.len() * 4]);
+            run(kernels, |pass| call.record(pass));
+            let expected = if *has_tensor { &expected } else { &untouched };
+            f16::assert_same(&read_as(kernels, &output), expected, &format!("{elements} elements"));
+            u32::assert_same(&read_as(kernels, &mask), &expected_mask, &format!("mask of {elements}"));
+        }
     }
 }
 

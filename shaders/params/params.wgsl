@@ -14,6 +14,6 @@ struct Params {
     fast_min: u32,           // |x| in [fast_min, fast_max] (left-aligned bits): x and x * scale are
     fast_max: u32,           //     finite and normal, so the hardware's multiply is exact
     quiet: u32,              // set in a kept NaN (left-aligned bits)
-    elements: u32,           // elements of this dispatch
-    reserved: u32,
+    elements: u32,           // elements from the window's first to this dispatch's last
+    first_invocation: u32,   // number, in the window, of the dispatch's first invocation
 }

@@ -5,12 +5,17 @@ use std::sync::{Arc, OnceLock};
 use wgpu::BufferBinding;
 
 use super::kernels::{Inner, Kernels};
-use super::map::MapBuffer;
+use super::map::MapUniform;
 use super::params::{Params, Phase};
-use super::plan::{Dispatch, plan};
+use super::plan::{Dispatch, Window, plan};
+use super::row::Row;
 use super::scope::ErrorScopes;
 use super::slots::{HeldSlots, ParameterSlots};
-use super::variant::{Access, Extent, Input, MAP, MASK_IN, MASK_OUT, MaskSource, Stream, TILE, Tensor, Variant, X, Y};
+use super::uniforms::{Uniforms, filled};
+use super::variant::{
+    Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, MaskSource, RESIDUAL, ROW, Residual, Stream, TILE, Tensor,
+    Variant, X, Y,
+};
 use super::{BindError, RecordError};
 use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
 
@@ -41,6 +46,15 @@ pub enum BackwardMask<'a> {
     Stored(StoredMask<'a>),
 }
 
+/// A bias in a buffer, added to each row of a tensor.
+#[derive(Clone, Debug)]
+pub struct RowBias<'a> {
+    /// Its elements, of the tensor's type.
+    pub values: BufferBinding<'a>,
+    /// How many: a row's length, the innermost dimension of the tensor. Rows of whole tiles of 16 are fastest.
+    pub columns: u64,
+}
+
 /// What to do with which buffers.
 ///
 /// # Layout
@@ -61,6 +75,21 @@ pub enum Operation<'a> {
         y: BufferBinding<'a>,
         /// Where to store the mask, if anywhere.
         store: Option<StoredMask<'a>>,
+    },
+    /// `y = residual + D(x + bias)` in one pass over memory, see
+    /// [`reference::forward_fused`](crate::reference::forward_fused); what is `None` is left out.
+    ///
+    /// The gradients: of x [`Backward`](Self::Backward) of dy; of the bias
+    /// [`BiasGradient`](super::BiasGradient) of that; of the residual dy itself. Needs 4 storage buffers a stage.
+    ForwardFused {
+        /// The input.
+        x: BufferBinding<'a>,
+        /// Added before the dropout.
+        bias: Option<RowBias<'a>>,
+        /// Added after it; laid out as x.
+        residual: Option<BufferBinding<'a>>,
+        /// The output; the same range as `x` or as the residual to work in place.
+        y: BufferBinding<'a>,
     },
     /// `dx = K(dy)` where kept, else +0.
     Backward {
@@ -110,7 +139,7 @@ pub struct BindDescriptor<'a> {
 #[derive(Clone)]
 pub struct Binding {
     kernels: Arc<Inner>,
-    /// Of whole tiles; random bits, stream and extent are set when recording.
+    /// Of whole tiles, where it may be; random bits, stream and extent are set when recording.
     variant: Variant,
     /// The pipelines used so far, one pair for each choice of random bits and stream: recording looks
     /// nothing up and locks nothing.
@@ -119,16 +148,16 @@ pub struct Binding {
     elements: u64,
     /// The greatest stream index, relative to the call's offset; None where nothing is drawn.
     last: Option<u64>,
-    dispatches: Vec<BoundDispatch>,
+    windows: Vec<BoundWindow>,
 }
 
-/// A dispatch and what is bound for it.
+/// A window and what is bound for it.
 #[derive(Clone)]
-struct BoundDispatch {
-    dispatch: Dispatch,
+pub(crate) struct BoundWindow {
+    pub(crate) window: Window,
     /// Stream index of its first element, relative to the call's offset.
-    first: u64,
-    bind_group: wgpu::BindGroup,
+    pub(crate) first: u64,
+    pub(crate) bind_group: wgpu::BindGroup,
 }
 
 impl core::fmt::Debug for Binding {
@@ -136,16 +165,32 @@ impl core::fmt::Debug for Binding {
         f.debug_struct("Binding")
             .field("variant", &self.variant.to_string())
             .field("elements", &self.elements)
-            .field("dispatches", &self.dispatches.len())
+            .field("dispatches", &self.dispatches())
             .finish_non_exhaustive()
     }
 }
 
 /// A pipeline for whole tiles and one for the tail, where there are dispatches of each.
 #[derive(Clone)]
-struct Pipelines {
+pub(crate) struct Pipelines {
     whole: Option<wgpu::ComputePipeline>,
     tail: Option<wgpu::ComputePipeline>,
+}
+
+impl Pipelines {
+    /// The one of an extent, if it was needed.
+    pub(crate) fn of(&self, extent: Extent) -> Option<&wgpu::ComputePipeline> {
+        match extent {
+            Extent::Whole => self.whole.as_ref(),
+            Extent::Tail => self.tail.as_ref(),
+        }
+    }
+}
+
+impl BoundWindow {
+    fn dispatches(&self) -> impl Iterator<Item = Dispatch> {
+        self.window.dispatches.into_iter().flatten()
+    }
 }
 
 /// Random bits times streams: aligned or shifted, since whether there is a map is known when binding.
@@ -225,6 +270,15 @@ impl<'a> Range<'a> {
         Self::new("mask", index, binding, format.buffer_bytes(elements), alignment)
     }
 
+    /// All of it, as a binding.
+    pub(crate) fn all(&self) -> BufferBinding<'a> {
+        BufferBinding {
+            buffer: self.buffer,
+            offset: self.start,
+            size: wgpu::BufferSize::new(self.end - self.start),
+        }
+    }
+
     fn same_buffer(&self, other: &Self) -> bool {
         self.buffer == other.buffer
     }
@@ -260,6 +314,7 @@ struct Parts<'d, 'a> {
     output: Option<(&'static str, &'d BufferBinding<'a>)>,
     mask_in: Option<&'d StoredMask<'a>>,
     mask_out: Option<&'d StoredMask<'a>>,
+    neighbours: Option<(Option<&'d RowBias<'a>>, Option<&'d BufferBinding<'a>>)>,
 }
 
 impl<'d, 'a> Parts<'d, 'a> {
@@ -271,6 +326,15 @@ impl<'d, 'a> Parts<'d, 'a> {
                 output: Some(("y", y)),
                 mask_in: None,
                 mask_out: store.as_ref(),
+                neighbours: None,
+            },
+            Operation::ForwardFused { x, bias, residual, y } => Self {
+                phase: Phase::Training,
+                input: Some(("x", x)),
+                output: Some(("y", y)),
+                mask_in: None,
+                mask_out: None,
+                neighbours: Some((bias.as_ref(), residual.as_ref())),
             },
             Operation::Backward { dy, dx, mask } => Self {
                 phase: Phase::Training,
@@ -281,6 +345,7 @@ impl<'d, 'a> Parts<'d, 'a> {
                     BackwardMask::Stored(stored) => Some(stored),
                 },
                 mask_out: None,
+                neighbours: None,
             },
             Operation::Mask { store } => Self {
                 phase: Phase::Training,
@@ -288,6 +353,7 @@ impl<'d, 'a> Parts<'d, 'a> {
                 output: None,
                 mask_in: None,
                 mask_out: Some(store),
+                neighbours: None,
             },
             Operation::Inference { x, y } => Self {
                 phase: Phase::Inference,
@@ -295,9 +361,62 @@ impl<'d, 'a> Parts<'d, 'a> {
                 output: Some(("y", y)),
                 mask_in: None,
                 mask_out: None,
+                neighbours: None,
             },
         }
     }
+}
+
+impl Inner {
+    /// The range of a bias, which has to fit rows and one binding.
+    fn bias_range<'a>(&self, bias: &RowBias<'a>, dtype: DType, elements: u64) -> Result<Range<'a>, BindError> {
+        let RowBias { ref values, columns } = *bias;
+        check_rows(elements, columns)?;
+        let bytes = tensor_bytes(columns, dtype)?;
+        if bytes > self.limits.max_binding_bytes {
+            return Err(BindError::LongRow {
+                columns,
+                bytes,
+                max_binding_bytes: self.limits.max_binding_bytes,
+            });
+        }
+        self.require_storage_buffers(4)?;
+        Range::new("bias", BIAS, values, bytes, self.limits.offset_alignment)
+    }
+
+    /// Two buffers to be bound where there is nothing to bind.
+    fn nothing(&self) -> &[wgpu::Buffer; 2] {
+        let nothing = || {
+            filled(
+                &self.device,
+                Some("wgpu_dropout::nothing"),
+                &[0; 16],
+                wgpu::BufferUsages::STORAGE,
+            )
+        };
+        self.nothing.get_or_init(|| [nothing(), nothing()])
+    }
+
+    fn require_storage_buffers(&self, needed: u32) -> Result<(), BindError> {
+        let actual = self.device.limits().max_storage_buffers_per_shader_stage;
+        if actual < needed {
+            return Err(BindError::StorageBuffers { needed, actual });
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a tensor is whole rows.
+pub(crate) fn check_rows(elements: u64, columns: u64) -> Result<(), BindError> {
+    let is_whole = if columns == 0 {
+        elements == 0
+    } else {
+        elements.is_multiple_of(columns)
+    };
+    if is_whole {
+        return Ok(());
+    }
+    Err(BindError::Rows { elements, columns })
 }
 
 impl Kernels {
@@ -340,13 +459,25 @@ impl Kernels {
             .map(|stored| Range::of_mask(MASK_OUT, stored, elements, alignment))
             .transpose()?;
 
+        let (bias, residual) = parts.neighbours.unwrap_or_default();
+        let columns = bias.map(|bias| bias.columns);
+        let bias = bias.map(|bias| inner.bias_range(bias, dtype, elements)).transpose()?;
+        let residual = residual
+            .map(|residual| tensor_range(("residual", residual), RESIDUAL))
+            .transpose()?;
+
         // In place is the very same range; any other overlap with what is written would race.
-        let in_place = match (&input, &output) {
-            (Some(x), Some(y)) => x.same_buffer(y) && x.start == y.start,
-            _ => false,
-        };
+        let is_output =
+            |range: &Range<'_>| matches!(&output, Some(y) if range.same_buffer(y) && range.start == y.start);
+        let in_place = input.as_ref().is_some_and(is_output);
+        let has_residual = residual.is_some();
+        let residual_in_place = !in_place && residual.as_ref().is_some_and(is_output);
         let input = input.filter(|_| !in_place);
-        let ranges: Vec<&Range<'_>> = [&input, &output, &mask_in, &mask_out].into_iter().flatten().collect();
+        let residual = residual.filter(|_| !residual_in_place);
+        let ranges: Vec<&Range<'_>> = [&input, &output, &mask_in, &mask_out, &bias, &residual]
+            .into_iter()
+            .flatten()
+            .collect();
         for (i, range) in ranges.iter().enumerate() {
             for other in &ranges[..i] {
                 other.check_apart(range)?;
@@ -369,23 +500,46 @@ impl Kernels {
             },
             tensor: output.as_ref().map(|_| Tensor {
                 dtype,
-                input: input
-                    .as_ref()
-                    .map_or(Input::InPlace, |range| Input::Apart(access_beside(range, &written))),
-                extent: Extent::Whole,
+                input: match &input {
+                    None => Input::InPlace,
+                    Some(_) if parts.neighbours.is_some() => Input::Apart(Access::ReadWrite),
+                    Some(range) => Input::Apart(access_beside(range, &written)),
+                },
+                extent: match columns {
+                    Some(columns) if !columns.is_multiple_of(TILE) => Extent::Tail,
+                    _ => Extent::Whole,
+                },
+                neighbours: parts.neighbours.map(|_| match residual_in_place {
+                    true => Residual::InPlace,
+                    false => Residual::Apart,
+                }),
             }),
             store: parts.mask_out.map(|stored| stored.parts().0),
         };
 
-        let dispatches: Vec<_> = plan(variant, elements, inner.limits)?.collect();
+        let windows: Vec<_> = plan(variant, elements, inner.limits)?.collect();
         let scopes = ErrorScopes::push(&inner.device);
         let layout = inner.bind_group_layout(&variant);
         let maps = map.filter(|_| variant.has_map()).map(|map| {
-            let firsts = dispatches.iter().map(|dispatch| dispatch.first);
-            MapBuffer::new(&inner.device, label, map, firsts)
+            let uniforms = windows.iter().map(|window| MapUniform::new(map, window.first));
+            Uniforms::new(&inner.device, label, uniforms)
+        });
+        let rows = variant.neighbours().map(|_| {
+            let uniforms = windows
+                .iter()
+                .map(|window| Row::new(columns, has_residual, window.first));
+            Uniforms::new(&inner.device, label, uniforms)
+        });
+        let missing = variant.neighbours().map(|residual_is| {
+            let [no_bias, no_residual] = inner.nothing();
+            let is_missing = [bias.is_none(), residual.is_none() && residual_is == Residual::Apart];
+            [(BIAS, no_bias), (RESIDUAL, no_residual)]
+                .into_iter()
+                .zip(is_missing)
+                .filter_map(|(nothing, is_missing)| is_missing.then_some(nothing))
         });
         let bytes_of = |index: u32, elements: u64| match index {
-            X | Y => (elements * dtype.bytes()).next_multiple_of(4),
+            X | Y | RESIDUAL => (elements * dtype.bytes()).next_multiple_of(4),
             MASK_IN => parts
                 .mask_in
                 .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
@@ -393,37 +547,52 @@ impl Kernels {
                 .mask_out
                 .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
         };
-        let dispatches = dispatches
-            .into_iter()
-            .zip(0..)
-            .map(|(dispatch, n)| {
-                let entries: Vec<_> = ranges
-                    .iter()
-                    .map(|range| wgpu::BindGroupEntry {
-                        binding: range.index,
-                        resource: wgpu::BindingResource::Buffer(BufferBinding {
-                            buffer: range.buffer,
-                            offset: range.start + bytes_of(range.index, dispatch.first),
-                            size: wgpu::BufferSize::new(bytes_of(range.index, dispatch.elements.into())),
-                        }),
-                    })
-                    .chain(maps.as_ref().map(|maps| wgpu::BindGroupEntry {
-                        binding: MAP,
-                        resource: wgpu::BindingResource::Buffer(maps.binding(n)),
-                    }))
-                    .collect();
-                let bind_group = inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label,
-                    layout: &layout,
-                    entries: &entries,
-                });
-                BoundDispatch {
-                    first: map.map_or(dispatch.first, |map| map.index(dispatch.first)),
-                    dispatch,
-                    bind_group,
-                }
-            })
-            .collect();
+        let windows =
+            windows
+                .into_iter()
+                .zip(0..)
+                .map(|(window, n)| {
+                    let entries: Vec<_> =
+                        ranges
+                            .iter()
+                            .map(|range| wgpu::BindGroupEntry {
+                                binding: range.index,
+                                resource: wgpu::BindingResource::Buffer(match range.index {
+                                    BIAS => range.all(),
+                                    index => BufferBinding {
+                                        buffer: range.buffer,
+                                        offset: range.start + bytes_of(index, window.first),
+                                        size: wgpu::BufferSize::new(bytes_of(index, window.elements.into())),
+                                    },
+                                }),
+                            })
+                            .chain(missing.clone().into_iter().flatten().map(|(binding, nothing)| {
+                                wgpu::BindGroupEntry {
+                                    binding,
+                                    resource: nothing.as_entire_binding(),
+                                }
+                            }))
+                            .chain(rows.as_ref().map(|rows| wgpu::BindGroupEntry {
+                                binding: ROW,
+                                resource: wgpu::BindingResource::Buffer(rows.binding(n)),
+                            }))
+                            .chain(maps.as_ref().map(|maps| wgpu::BindGroupEntry {
+                                binding: MAP,
+                                resource: wgpu::BindingResource::Buffer(maps.binding(n)),
+                            }))
+                            .collect();
+                    let bind_group = inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                        label,
+                        layout: &layout,
+                        entries: &entries,
+                    });
+                    BoundWindow {
+                        first: map.map_or(window.first, |map| map.index(window.first)),
+                        window,
+                        bind_group,
+                    }
+                })
+                .collect();
         scopes.pop()?;
         Ok(Binding {
             kernels: Arc::clone(inner),
@@ -435,7 +604,7 @@ impl Kernels {
                 Phase::Inference => None,
                 Phase::Training => elements.checked_sub(1).map(|last| map.map_or(last, IndexMap::last)),
             },
-            dispatches,
+            windows,
         })
     }
 }
@@ -450,7 +619,13 @@ impl Binding {
     /// Dispatches that a recording takes.
     #[must_use]
     pub fn dispatches(&self) -> usize {
-        self.dispatches.len()
+        self.bound_dispatches().count()
+    }
+
+    /// The dispatches, in order, each with its window.
+    pub(crate) fn bound_dispatches(&self) -> impl Iterator<Item = (&BoundWindow, Dispatch)> {
+        let of_window = |bound| BoundWindow::dispatches(bound).map(move |dispatch| (bound, dispatch));
+        self.windows.iter().flat_map(of_window)
     }
 
     /// Records the operation into a pass of the caller's.
@@ -477,12 +652,10 @@ impl Binding {
 
     /// All of a recording that can fail; nothing is recorded yet.
     pub(crate) fn check<'a>(&'a self, dropout: &'a Dropout) -> Result<Checked<'a>, RecordError> {
-        if let Some(last) = self.last {
-            dropout.check_last(last)?;
-        }
+        self.check_stream(dropout)?;
         let (stream, pipelines) = self.pipelines(dropout)?;
         let held = match &self.kernels.slots {
-            Some(slots) => Some((slots, slots.hold(self.dispatches.len())?)),
+            Some(slots) => Some((slots, slots.hold(self.dispatches())?)),
             None => None,
         };
         Ok(Checked {
@@ -521,37 +694,80 @@ impl Binding {
     }
 
     fn pipelines(&self, dropout: &Dropout) -> Result<(Stream, &Pipelines), RecordError> {
-        let mut variant = self.variant;
-        // What draws nothing may be told anything about the stream.
-        let (mut of_stream, mut number) = (Stream::Aligned, 0);
-        if let MaskSource::Drawn(random_bits, stream) = &mut variant.mask {
-            *random_bits = dropout.probability.random_bits();
-            let first = self.dispatches.first().map_or(0, |bound| bound.first);
-            if *stream != Stream::Mapped && !dropout.element_offset.wrapping_add(first).is_multiple_of(TILE) {
-                *stream = Stream::Shifted;
-            }
-            (of_stream, number) = (*stream, choice(*random_bits, *stream));
-        }
-        let known = &self.pipelines[number];
+        let (variant, stream) = self.variant_for(dropout);
+        let known = &self.pipelines[choice(dropout.probability.random_bits(), stream)];
         if let Some(pipelines) = known.get() {
-            return Ok((of_stream, pipelines));
+            return Ok((stream, pipelines));
         }
-        let pipelines = Pipelines {
-            whole: self.pipeline(variant, Extent::Whole)?,
-            tail: self.pipeline(variant, Extent::Tail)?,
-        };
+        let pipelines = self.build(variant, |extent| {
+            self.bound_dispatches().any(|(_, dispatch)| dispatch.extent == extent)
+        })?;
         // Two threads may have built them; either will do.
-        Ok((of_stream, known.get_or_init(|| pipelines)))
+        Ok((stream, known.get_or_init(|| pipelines)))
     }
 
-    fn pipeline(&self, mut variant: Variant, extent: Extent) -> Result<Option<wgpu::ComputePipeline>, RecordError> {
-        if !self.dispatches.iter().any(|bound| bound.dispatch.extent == extent) {
-            return Ok(None);
+    /// The variant of whole tiles that a call takes, and how its stream lies.
+    pub(crate) fn variant_for(&self, dropout: &Dropout) -> (Variant, Stream) {
+        let mut variant = self.variant;
+        // What draws nothing may be told anything about the stream.
+        let MaskSource::Drawn(random_bits, stream) = &mut variant.mask else {
+            return (variant, Stream::Aligned);
+        };
+        *random_bits = dropout.probability.random_bits();
+        let first = self.windows.first().map_or(0, |bound| bound.first);
+        if *stream != Stream::Mapped && !dropout.element_offset.wrapping_add(first).is_multiple_of(TILE) {
+            *stream = Stream::Shifted;
         }
-        if let Some(tensor) = &mut variant.tensor {
-            tensor.extent = extent;
+        let stream = *stream;
+        (variant, stream)
+    }
+
+    /// The pipelines of a variant, for the extents that are needed.
+    pub(crate) fn build(
+        &self,
+        mut variant: Variant,
+        is_needed: impl Fn(Extent) -> bool,
+    ) -> Result<Pipelines, RecordError> {
+        let mut of = |extent| {
+            if let Some(tensor) = &mut variant.tensor {
+                tensor.extent = extent;
+            }
+            is_needed(extent).then(|| self.kernels.pipeline(&variant)).transpose()
+        };
+        Ok(Pipelines {
+            whole: of(Extent::Whole)?,
+            tail: of(Extent::Tail)?,
+        })
+    }
+
+    /// What a dispatch is told.
+    pub(crate) fn params(&self, dropout: &Dropout, stream: Stream, bound: &BoundWindow, dispatch: Dispatch) -> Params {
+        let dtype = self.variant.tensor.map(|tensor| tensor.dtype);
+        Params {
+            first_invocation: dispatch.first_invocation,
+            ..Params::new(
+                dropout,
+                self.phase,
+                dtype,
+                self.variant.neighbours().is_some(),
+                stream,
+                bound.first,
+                dispatch.elements,
+            )
         }
-        Ok(Some(self.kernels.pipeline(&variant)?))
+    }
+
+    /// Checks that every element of a call has its place in the stream.
+    pub(crate) fn check_stream(&self, dropout: &Dropout) -> Result<(), RecordError> {
+        Ok(self.last.map_or(Ok(()), |last| dropout.check_last(last))?)
+    }
+
+    pub(crate) fn windows(&self) -> &[BoundWindow] {
+        &self.windows
+    }
+
+    pub(crate) fn kernels(&self) -> &Arc<Inner> {
+        &self.kernels
     }
 }
 
@@ -568,21 +784,9 @@ impl Checked<'_> {
     /// Records it.
     pub(crate) fn record(self, pass: &mut wgpu::ComputePass<'_>) {
         let binding = self.binding;
-        for (n, bound) in binding.dispatches.iter().enumerate() {
-            let dispatch = bound.dispatch;
-            let params = Params::new(
-                self.dropout,
-                binding.phase,
-                binding.variant.tensor.map(|tensor| tensor.dtype),
-                self.stream,
-                bound.first,
-                dispatch.elements,
-            );
-            let pipeline = match dispatch.extent {
-                Extent::Whole => &self.pipelines.whole,
-                Extent::Tail => &self.pipelines.tail,
-            };
-            let Some(pipeline) = pipeline else {
+        for (n, (bound, dispatch)) in binding.bound_dispatches().enumerate() {
+            let params = binding.params(self.dropout, self.stream, bound, dispatch);
+            let Some(pipeline) = self.pipelines.of(dispatch.extent) else {
                 continue; // not reached: pipelines() has one for each extent in use
             };
             pass.set_pipeline(pipeline);

@@ -144,6 +144,36 @@ pub enum BindError {
         /// Elements of the map.
         expected: u64,
     },
+    /// The tensor is not whole rows of the bias.
+    #[error("{elements} elements are no whole rows of {columns} columns; give whole rows, or a bias of a row's length")]
+    Rows {
+        /// Elements of the tensor.
+        elements: u64,
+        /// Elements of the bias.
+        columns: u64,
+    },
+    /// A bias does not fit into one binding.
+    #[error(
+        "a row of {columns} columns takes {bytes} bytes, but a binding at most {max_binding_bytes};          request the device with a larger max_storage_buffer_binding_size"
+    )]
+    LongRow {
+        /// Elements of the bias.
+        columns: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// The limit.
+        max_binding_bytes: u64,
+    },
+    /// The operation binds more buffers than the device allows.
+    #[error(
+        "the operation binds {needed} storage buffers, the device allows {actual};          request it with a larger max_storage_buffers_per_shader_stage"
+    )]
+    StorageBuffers {
+        /// Buffers of the operation.
+        needed: u32,
+        /// The device's `max_storage_buffers_per_shader_stage`.
+        actual: u32,
+    },
     /// The tensor's size in bytes does not fit in u64.
     #[error("{elements} elements of {dtype} are more bytes than u64 holds; split the tensor")]
     TooLong {
@@ -191,6 +221,24 @@ pub enum RecordError {
     /// A pipeline could not be built.
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+/// A call can't be put on the device.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceCallError {
+    /// The buffer of the state or of the length can't be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The call itself can't be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl From<DeviceError> for DeviceCallError {
+    fn from(error: DeviceError) -> Self {
+        Self::Record(error.into())
+    }
 }
 
 /// An operation run to its end failed.

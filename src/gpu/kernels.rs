@@ -1,13 +1,14 @@
 //! The kernels of one device: which variants it gets, and its pipelines, built on first use.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use super::device_call::DevicePipelines;
 use super::params::PARAMS_BYTES;
 use super::plan::PlanLimits;
 use super::scope::ErrorScopes;
 use super::slots::{self, ParameterSlots};
-use super::variant::{Access, MAP, Multiply, ParameterPath, Variant};
+use super::variant::{Access, MAP, Multiply, ParameterPath, ROW, Variant};
 use super::{DeviceError, KernelsError};
 
 /// Choices that [`Kernels`] otherwise make by the device's features and limits.
@@ -101,8 +102,12 @@ pub(crate) struct Inner {
     pub(crate) parameters: ParameterPath,
     pub(crate) limits: PlanLimits,
     pub(crate) slots: Option<ParameterSlots>,
-    slots_layout: Option<wgpu::BindGroupLayout>,
-    pipeline_cache: Option<wgpu::PipelineCache>,
+    pub(crate) slots_layout: wgpu::BindGroupLayout,
+    /// Bound where a neighbour is missing: bytes that nothing reads.
+    pub(crate) nothing: OnceLock<[wgpu::Buffer; 2]>,
+    /// Built when a call first has its parameters on the device.
+    pub(crate) device_pipelines: OnceLock<DevicePipelines>,
+    pub(crate) pipeline_cache: Option<wgpu::PipelineCache>,
     pipelines: RwLock<HashMap<Variant, wgpu::ComputePipeline>>,
 }
 
@@ -201,22 +206,21 @@ impl Kernels {
             Some(parameters) => parameters,
         };
 
-        let (slots, slots_layout) = match parameters {
-            ParameterPath::Immediates => (None, None),
+        require(
+            "max_dynamic_uniform_buffers_per_pipeline_layout",
+            1,
+            limits.max_dynamic_uniform_buffers_per_pipeline_layout.into(),
+        )?;
+        let scopes = ErrorScopes::push(device);
+        let slots_layout = slots::layout(device);
+        let slots = match parameters {
+            ParameterPath::Immediates => None,
             ParameterPath::Uniform => {
-                require(
-                    "max_dynamic_uniform_buffers_per_pipeline_layout",
-                    1,
-                    limits.max_dynamic_uniform_buffers_per_pipeline_layout.into(),
-                )?;
                 in_range("parameter_slots", options.parameter_slots, 1 << 20)?;
-                let scopes = ErrorScopes::push(device);
-                let layout = slots::layout(device);
-                let slots = ParameterSlots::new(device, &layout, options.parameter_slots);
-                scopes.pop()?;
-                (Some(slots), Some(layout))
+                Some(ParameterSlots::new(device, &slots_layout, options.parameter_slots))
             }
         };
+        scopes.pop()?;
         Ok(Self {
             inner: Arc::new(Inner {
                 device: device.clone(),
@@ -231,6 +235,8 @@ impl Kernels {
                 },
                 slots,
                 slots_layout,
+                nothing: OnceLock::new(),
+                device_pipelines: OnceLock::new(),
                 pipeline_cache: options.pipeline_cache.clone(),
                 pipelines: RwLock::default(),
             }),
@@ -319,6 +325,9 @@ impl Inner {
         if variant.has_map() {
             entries.push(buffer(MAP, wgpu::BufferBindingType::Uniform));
         }
+        if variant.neighbours().is_some() {
+            entries.push(buffer(ROW, wgpu::BufferBindingType::Uniform));
+        }
         self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("wgpu_dropout::Binding"),
             entries: &entries,
@@ -348,9 +357,9 @@ impl Inner {
         let storage = self.bind_group_layout(variant);
         let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
-            bind_group_layouts: &[Some(&storage), self.slots_layout.as_ref()]
-                [..=usize::from(self.slots_layout.is_some())],
-            immediate_size: match self.parameters {
+            bind_group_layouts: &[Some(&storage), Some(&self.slots_layout)]
+                [..=usize::from(variant.parameters == ParameterPath::Uniform)],
+            immediate_size: match variant.parameters {
                 ParameterPath::Immediates => PARAMS_BYTES,
                 ParameterPath::Uniform => 0,
             },

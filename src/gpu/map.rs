@@ -31,9 +31,6 @@ pub(crate) struct MapUniform {
     reserved: u32,
 }
 
-/// Bytes of [`MapUniform`].
-pub(crate) const MAP_BYTES: u64 = size_of::<MapUniform>() as u64;
-
 impl MapUniform {
     /// The map for a dispatch that starts at local element `first` and has [`MAX_WINDOW_ELEMENTS`] at most.
     pub(crate) fn new(map: &IndexMap, first: u64) -> Self {
@@ -57,49 +54,6 @@ impl MapUniform {
             uniform.count += 1;
         }
         uniform
-    }
-}
-
-/// The maps of a binding's dispatches, in one buffer.
-pub(crate) struct MapBuffer {
-    buffer: wgpu::Buffer,
-    stride: u64,
-}
-
-impl MapBuffer {
-    /// One map for each dispatch, by its first element.
-    pub(crate) fn new(
-        device: &wgpu::Device,
-        label: wgpu::Label<'_>,
-        map: &IndexMap,
-        firsts: impl ExactSizeIterator<Item = u64>,
-    ) -> Self {
-        let stride = MAP_BYTES.next_multiple_of(device.limits().min_uniform_buffer_offset_alignment.into());
-        let mut bytes = vec![0; stride as usize * firsts.len().max(1)];
-        for (first, slot) in firsts.zip(bytes.chunks_exact_mut(stride as usize)) {
-            slot[..MAP_BYTES as usize].copy_from_slice(bytemuck::bytes_of(&MapUniform::new(map, first)));
-        }
-        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-            label,
-            size: bytes.len() as u64,
-            usage: wgpu::BufferUsages::UNIFORM,
-            mapped_at_creation: true,
-        });
-        // Fails where the buffer could not be had, which the caller's error scope tells.
-        if let Ok(mut view) = buffer.get_mapped_range_mut(..) {
-            view.copy_from_slice(&bytes);
-        }
-        buffer.unmap();
-        Self { buffer, stride }
-    }
-
-    /// The map of the n-th dispatch.
-    pub(crate) fn binding(&self, n: u64) -> wgpu::BufferBinding<'_> {
-        wgpu::BufferBinding {
-            buffer: &self.buffer,
-            offset: n * self.stride,
-            size: wgpu::BufferSize::new(MAP_BYTES),
-        }
     }
 }
 

@@ -18,20 +18,24 @@
 
 mod binding;
 pub mod blocking;
+mod device_call;
 mod error;
 mod kernels;
 mod map;
 mod params;
 pub mod plan;
+mod row;
 mod run;
 mod samples;
 mod scope;
 pub mod self_test;
 mod slots;
+mod uniforms;
 pub mod variant;
 
-pub use binding::{BackwardMask, BindDescriptor, Binding, Operation, StoredMask};
-pub use error::{BindError, DeviceError, KernelsError, RecordError, RunError};
+pub use binding::{BackwardMask, BindDescriptor, Binding, Operation, RowBias, StoredMask};
+pub use device_call::{Advance, AdvanceDescriptor, DeviceCall, DeviceCallDescriptor, STATE_BYTES, state_bytes};
+pub use error::{BindError, DeviceCallError, DeviceError, KernelsError, RecordError, RunError};
 pub use kernels::{KernelOptions, Kernels};
 pub use params::mask_parameters;
 pub use samples::{Samples, SamplesDescriptor};

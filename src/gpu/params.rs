@@ -21,7 +21,7 @@ pub(crate) struct Params {
     pub(crate) fast_max: u32,
     pub(crate) quiet: u32,
     pub(crate) elements: u32,
-    pub(crate) reserved: u32,
+    pub(crate) first_invocation: u32,
 }
 
 /// Bytes of [`Params`]: the most that WebGPU grants every device as immediates.
@@ -42,6 +42,7 @@ impl Params {
         dropout: &Dropout,
         phase: Phase,
         dtype: Option<DType>,
+        has_neighbours: bool,
         stream: Stream,
         first: u64,
         elements: u32,
@@ -61,7 +62,10 @@ impl Params {
                 None => (1.0, false),
             },
         };
-        let (fast_min, fast_max) = dtype.map_or((1, 0), |dtype| fast_range(dtype, scale));
+        let (fast_min, fast_max) = dtype.map_or((1, 0), |dtype| match has_neighbours {
+            false => fast_range(dtype, scale),
+            true => fused_range(dtype, scale),
+        });
         Self {
             seed: halves(dropout.seed),
             subsequence: halves(dropout.subsequence),
@@ -78,7 +82,7 @@ impl Params {
             fast_max,
             quiet: dtype.filter(|_| quiets).map_or(0, quiet_bit),
             elements,
-            reserved: 0,
+            first_invocation: 0,
         }
     }
 }
@@ -90,7 +94,7 @@ impl Params {
 /// [`OffsetOverflow`] where the elements pass global index 2^64.
 pub fn mask_parameters(dropout: &Dropout, elements: u32) -> Result<[u8; PARAMS_BYTES as usize], OffsetOverflow> {
     dropout.check_len(elements.into())?;
-    let params = Params::new(dropout, Phase::Training, None, Stream::Shifted, 0, elements);
+    let params = Params::new(dropout, Phase::Training, None, false, Stream::Shifted, 0, elements);
     Ok(bytemuck::cast(params))
 }
 
@@ -130,6 +134,23 @@ fn fast_range(dtype: DType, scale: f32) -> (u32, u32) {
     ((least as u32) << significand_bits, below_next)
 }
 
+/// Magnitudes `[min, max]` (left-aligned bits) of x, bias and residual for which all three operations of the fused
+/// dropout are finite, and zero or normal.
+///
+/// Of f32 numbers of at least 2^-102 every sum is a multiple of 2^-125, and no factor of a kept element is below 1;
+/// where the product and the residual cancel, they are at least 2^-103 and their difference a multiple of 2^-126. From
+/// above, the sum is below 2^(125 - e), the product below 2^126. Finite f16 numbers stay far within f32.
+fn fused_range(dtype: DType, scale: f32) -> (u32, u32) {
+    if scale == 0.0 {
+        return (1, 0);
+    }
+    let e = (scale.to_bits() >> 23) as i32 - 127;
+    match dtype {
+        DType::F16 => (1, 0x7bff_ffff),
+        DType::F32 | DType::Bf16 => ((127 - 102) << 23, ((127 + 124 - e.max(0)) as u32 * (1 << 23)) - 1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +177,7 @@ mod tests {
             ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Params, $field))),*] };
         }
         let host = host!(seed subsequence origin word_shift bit_shift drop_all keep_limit scale fast_min fast_max
-            quiet elements reserved);
+            quiet elements first_invocation);
         assert_eq!(shader, host);
         assert_eq!(*span, PARAMS_BYTES);
         assert_eq!(PARAMS_BYTES, 64);
@@ -205,13 +226,21 @@ mod tests {
             .with_probability(Probability::new(0.5, RandomBits::B8).expect("a probability"))
             .with_subsequence(u64::MAX)
             .with_element_offset((1 << 36) - 16 + 7);
-        let params = Params::new(&dropout, Phase::Training, Some(DType::F32), Stream::Shifted, 32, 5);
+        let params = Params::new(
+            &dropout,
+            Phase::Training,
+            Some(DType::F32),
+            false,
+            Stream::Shifted,
+            32,
+            5,
+        );
         assert_eq!(params.seed, [2, 1]);
         assert_eq!(params.subsequence, [u32::MAX; 2]);
         assert_eq!(params.origin, [1, 1]);
         assert_eq!((params.word_shift, params.bit_shift), (1, 24));
         assert_eq!((params.keep_limit, params.elements), (127, 5));
-        let mapped = Params::new(&dropout, Phase::Training, None, Stream::Mapped, 32, 5);
+        let mapped = Params::new(&dropout, Phase::Training, None, false, Stream::Mapped, 32, 5);
         assert_eq!(mapped.origin, [23, 16]);
     }
 
@@ -223,6 +252,7 @@ mod tests {
                 &dropout.with_scale_mode(mode),
                 phase,
                 Some(DType::F16),
+                false,
                 Stream::Aligned,
                 0,
                 1,

@@ -2,8 +2,8 @@
 //!
 //! A window is what one bind group covers: it starts at an offset that the device can bind and is no
 //! longer than a binding may be. A window's elements that fill whole tiles are one dispatch; what is
-//! left over, always less than the alignment, is another. One dispatch is folded into two dimensions of
-//! workgroups.
+//! left over, less than the elements of one invocation, is another. One dispatch is folded into two
+//! dimensions of workgroups. Shader twin, where the length is known on the GPU only: `shaders/device/load.wgsl`.
 
 use thiserror::Error;
 
@@ -26,14 +26,25 @@ pub struct PlanLimits {
     pub workgroup_size: u32,
 }
 
-/// One dispatch.
+/// What one bind group covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dispatch {
+pub struct Window {
     /// Local index of its first element.
     pub first: u64,
     /// Its elements.
     pub elements: u32,
-    /// Whether they fill whole tiles.
+    /// Its dispatches: of whole tiles, of the tail, or both.
+    pub dispatches: [Option<Dispatch>; 2],
+}
+
+/// One dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The number, in its window, of its first invocation.
+    pub first_invocation: u32,
+    /// Elements from the window's first to the dispatch's last.
+    pub elements: u32,
+    /// Whether its elements fill whole tiles.
     pub extent: Extent,
     /// Workgroups in x and y; z is 1.
     pub workgroups: [u32; 2],
@@ -134,41 +145,45 @@ fn workgroups(variant: &Variant, limits: &PlanLimits, elements: u64) -> Result<[
     Ok([needed.div_ceil(rows) as u32, rows as u32])
 }
 
-/// The dispatches of a tensor, in order, without gap or overlap.
+/// The windows of a tensor, in order, without gap or overlap.
 ///
-/// `variant` is taken with either extent; each dispatch says which one it needs.
+/// Of a variant of whole tiles, what is left over is a tail's; of a tail's variant, everything. Each dispatch says
+/// which one it needs.
 ///
 /// # Errors
 ///
 /// [`PlanError`] where the limits admit no window.
-pub fn plan(variant: Variant, elements: u64, limits: PlanLimits) -> Result<impl Iterator<Item = Dispatch>, PlanError> {
+pub fn plan(variant: Variant, elements: u64, limits: PlanLimits) -> Result<impl Iterator<Item = Window>, PlanError> {
     let window = window_elements(&variant, &limits)?;
-    let unit = aligned_elements(&variant, &limits);
     let tile = variant.elements_per_invocation();
-    let dispatch = move |first: u64, elements: u64, extent| Dispatch {
-        first,
-        elements: elements as u32,
-        extent,
-        // Fits: window_elements has tried the longest.
-        workgroups: workgroups(&variant, &limits, elements).unwrap_or([0, 0]),
-    };
-    Ok((0..elements.div_ceil(window))
-        .flat_map(move |index| {
-            let first = index * window;
-            let length = window.min(elements - first);
-            if variant.tensor.is_none() || length % tile == 0 {
-                // A mask alone is guarded word by word, so any length is whole.
-                return [Some(dispatch(first, length, Extent::Whole)), None];
-            }
-            // The tail starts where it can be bound.
-            let whole = length / unit * unit;
-            let tail = dispatch(first + whole, length - whole, Extent::Tail);
-            if whole == 0 {
-                return [Some(tail), None];
-            }
-            [Some(dispatch(first, whole, Extent::Whole)), Some(tail)]
+    let dispatch = move |first_invocation: u64, elements: u64, extent| {
+        let here = elements.saturating_sub(first_invocation * tile);
+        (here > 0).then(|| Dispatch {
+            first_invocation: first_invocation as u32,
+            elements: elements as u32,
+            extent,
+            // Fits: window_elements has tried the longest.
+            workgroups: workgroups(&variant, &limits, here).unwrap_or([0, 0]),
         })
-        .flatten())
+    };
+    Ok((0..elements.div_ceil(window)).map(move |index| {
+        let first = index * window;
+        let length = window.min(elements - first);
+        // A mask alone is guarded word by word, so any length is whole.
+        let whole = match variant.tensor.map(|tensor| tensor.extent) {
+            None => length,
+            Some(Extent::Whole) => length / tile * tile,
+            Some(Extent::Tail) => 0,
+        };
+        Window {
+            first,
+            elements: length as u32,
+            dispatches: [
+                dispatch(0, whole, Extent::Whole),
+                dispatch(whole.div_ceil(tile), length, Extent::Tail),
+            ],
+        }
+    }))
 }
 
 #[cfg(test)]
@@ -194,34 +209,37 @@ mod tests {
 
     fn check(variant: Variant, elements: u64, limits: PlanLimits) {
         let alignment = limits.offset_alignment;
+        let tile = variant.elements_per_invocation();
         let mut next = 0;
-        let dispatches = plan(variant, elements, limits).expect("limits admit a window");
-        for dispatch in dispatches {
-            let context = format!("{variant}: {elements} elements, {dispatch:?}");
-            assert_eq!(dispatch.first, next, "{context}");
-            assert!(dispatch.elements > 0, "{context}");
-            next += u64::from(dispatch.elements);
-            for bytes in binding_bytes(&variant, u64::from(dispatch.elements)) {
+        for window in plan(variant, elements, limits).expect("limits admit a window") {
+            let context = format!("{variant}: {elements} elements, {window:?}");
+            assert_eq!(window.first, next, "{context}");
+            assert!(window.elements > 0, "{context}");
+            for bytes in binding_bytes(&variant, u64::from(window.elements)) {
                 assert!(bytes <= limits.max_binding_bytes, "{context}");
             }
-            for offset in binding_bytes(&variant, dispatch.first) {
+            for offset in binding_bytes(&variant, window.first) {
                 assert_eq!(offset % alignment, 0, "{context}");
             }
-            if dispatch.extent == Extent::Whole && variant.tensor.is_some() {
-                assert_eq!(
-                    u64::from(dispatch.elements) % variant.elements_per_invocation(),
-                    0,
-                    "{context}"
-                );
+            let mut done = 0;
+            for dispatch in window.dispatches.into_iter().flatten() {
+                assert_eq!(u64::from(dispatch.first_invocation) * tile, done, "{context}");
+                assert!(u64::from(dispatch.elements) > done, "{context}");
+                if dispatch.extent == Extent::Whole && variant.tensor.is_some() {
+                    assert_eq!(u64::from(dispatch.elements) % tile, 0, "{context}");
+                }
+                let [x, y] = dispatch.workgroups;
+                assert!(x <= limits.max_workgroups_per_dimension && y <= limits.max_workgroups_per_dimension);
+                // Every element has its invocation, and the index of the last invocation's last element
+                // fits in u32.
+                let invocations = u64::from(x) * u64::from(y) * u64::from(limits.workgroup_size);
+                let covered = done + invocations * tile;
+                assert!(covered >= u64::from(dispatch.elements), "{context}");
+                assert!(u32::try_from(covered).is_ok(), "{context}");
+                done = dispatch.elements.into();
             }
-            let [x, y] = dispatch.workgroups;
-            assert!(x <= limits.max_workgroups_per_dimension && y <= limits.max_workgroups_per_dimension);
-            // Every element has its invocation, and the index of the last invocation's last element
-            // fits in u32.
-            let covered =
-                u64::from(x) * u64::from(y) * u64::from(limits.workgroup_size) * variant.elements_per_invocation();
-            assert!(covered >= u64::from(dispatch.elements), "{context}");
-            assert!(u32::try_from(covered).is_ok(), "{context}");
+            assert_eq!(done, u64::from(window.elements), "{context}");
+            next += u64::from(window.elements);
         }
         assert_eq!(next, elements, "{variant}");
     }
@@ -314,6 +332,7 @@ mod tests {
                 dtype: DType::F32,
                 input: Input::Apart(Access::Read),
                 extent: Extent::Whole,
+                neighbours: None,
             }),
             store,
         }
@@ -321,7 +340,10 @@ mod tests {
 
     #[test]
     fn common_lengths_take_one_dispatch() {
-        let count = |elements| plan(forward(None), elements, LIMITS).expect("a plan").count();
+        let count = |elements| {
+            let windows = plan(forward(None), elements, LIMITS).expect("a plan");
+            windows.flat_map(|window| window.dispatches).flatten().count()
+        };
         assert_eq!(count(1 << 24), 1);
         assert_eq!(count(1000 * 1000), 1);
         assert_eq!(count((1 << 24) + 1), 2);

@@ -9,6 +9,7 @@
 //! | element type | f32, f16, bf16, or no tensor (the mask alone) |
 //! | buffers | input read-only, input writable, in place |
 //! | extent | whole tiles, tail |
+//! | neighbours | none; bias and residual, the residual apart or in place |
 //! | mask stored | none, bits, bytes |
 
 use crate::{DType, MaskFormat, RandomBits};
@@ -103,6 +104,15 @@ pub enum Extent {
     Tail,
 }
 
+/// Where the residual of a fused dropout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Residual {
+    /// In memory of its own, or there is none.
+    Apart,
+    /// In the output's memory.
+    InPlace,
+}
+
 /// The tensor that a variant works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tensor {
@@ -112,6 +122,8 @@ pub struct Tensor {
     pub input: Input,
     /// Which lengths.
     pub extent: Extent,
+    /// Bias and residual in the same pass, if that is asked for; which of them there are, the shader is told.
+    pub neighbours: Option<Residual>,
 }
 
 /// A choice of one file per slot.
@@ -144,6 +156,9 @@ pub(crate) const Y: u32 = 1;
 pub(crate) const MASK_IN: u32 = 2;
 pub(crate) const MASK_OUT: u32 = 3;
 pub(crate) const MAP: u32 = 4;
+pub(crate) const BIAS: u32 = 5;
+pub(crate) const RESIDUAL: u32 = 6;
+pub(crate) const ROW: u32 = 7;
 
 impl Variant {
     /// Every variant there is, with each way to multiply and each way of the parameters.
@@ -164,7 +179,15 @@ impl Variant {
             ];
             inputs
                 .into_iter()
-                .flat_map(move |input| [Extent::Whole, Extent::Tail].map(|extent| Tensor { dtype, input, extent }))
+                .flat_map(move |input| [Extent::Whole, Extent::Tail].map(|extent| (input, extent)))
+                .flat_map(move |(input, extent)| {
+                    [None, Some(Residual::Apart), Some(Residual::InPlace)].map(|neighbours| Tensor {
+                        dtype,
+                        input,
+                        extent,
+                        neighbours,
+                    })
+                })
         });
         let tensors: Vec<_> = tensors.map(Some).chain([None]).collect();
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
@@ -190,10 +213,17 @@ impl Variant {
             .filter(Self::is_useful)
     }
 
-    /// A mask is stored only where it was drawn, and there is nothing to do without tensor or store.
+    /// A mask is stored only where it was drawn, and there is nothing to do without tensor or store. With neighbours
+    /// it is drawn and not stored, inputs are writable, and one of them at most is in place.
     fn is_useful(&self) -> bool {
         let drawn = matches!(self.mask, MaskSource::Drawn(..));
-        (drawn || self.store.is_none()) && (self.tensor.is_some() || self.store.is_some())
+        let has_work = (drawn || self.store.is_none()) && (self.tensor.is_some() || self.store.is_some());
+        let fits = match self.tensor.and_then(|tensor| Some((tensor.input, tensor.neighbours?))) {
+            None => true,
+            Some((Input::Apart(Access::Read), _) | (Input::InPlace, Residual::InPlace)) => false,
+            Some(_) => drawn && self.store.is_none(),
+        };
+        has_work && fits
     }
 
     /// The files, in the order in which they are joined.
@@ -258,16 +288,41 @@ impl Variant {
                 Extent::Whole => file!("extent/whole.wgsl"),
                 Extent::Tail => file!("extent/tail.wgsl"),
             });
+            if tensor.dtype != DType::F16 || tensor.neighbours.is_some() {
+                files.push(file!("element/exact.wgsl"));
+            }
             match tensor.dtype {
-                DType::F32 => files.extend([file!("element/exact.wgsl"), file!("element/f32.wgsl")]),
+                DType::F32 => files.push(file!("element/f32.wgsl")),
                 DType::F16 => files.extend([file!("element/packed.wgsl"), file!("element/f16.wgsl")]),
-                DType::Bf16 => files.extend([
-                    file!("element/exact.wgsl"),
-                    file!("element/packed.wgsl"),
-                    file!("element/bf16.wgsl"),
+                DType::Bf16 => files.extend([file!("element/packed.wgsl"), file!("element/bf16.wgsl")]),
+            }
+            files.push(file!("element/range.wgsl"));
+            match tensor.neighbours {
+                None => files.push(file!("apply.wgsl")),
+                Some(residual) => files.extend([
+                    file!("fused/row.wgsl"),
+                    file!("fused/bias.wgsl"),
+                    match residual {
+                        Residual::Apart => file!("fused/residual_apart.wgsl"),
+                        Residual::InPlace => file!("fused/residual_is_y.wgsl"),
+                    },
+                    match tensor.extent {
+                        Extent::Whole => file!("fused/whole.wgsl"),
+                        Extent::Tail => file!("fused/tail.wgsl"),
+                    },
+                    match tensor.dtype {
+                        DType::F32 => file!("fused/words.wgsl"),
+                        DType::F16 | DType::Bf16 => file!("fused/halves.wgsl"),
+                    },
+                    match tensor.dtype {
+                        DType::F32 => file!("fused/as_f32.wgsl"),
+                        DType::F16 => file!("fused/as_f16.wgsl"),
+                        DType::Bf16 => file!("fused/as_bf16.wgsl"),
+                    },
+                    file!("fused/sum.wgsl"),
+                    file!("fused/apply.wgsl"),
                 ]),
             }
-            files.push(file!("apply.wgsl"));
         } else {
             files.push(file!("mask_only.wgsl"));
         }
@@ -302,9 +357,14 @@ impl Variant {
         matches!(self.mask, MaskSource::Drawn(_, Stream::Mapped))
     }
 
+    /// Bias and residual in the same pass, if it has them.
+    pub(crate) fn neighbours(&self) -> Option<Residual> {
+        self.tensor.and_then(|tensor| tensor.neighbours)
+    }
+
     /// The storage bindings of group 0, in the order of their indices.
     pub(crate) fn bindings(&self) -> Vec<StorageBinding> {
-        let mut bindings = Vec::with_capacity(3);
+        let mut bindings = Vec::with_capacity(4);
         if let Some(tensor) = self.tensor {
             if let Input::Apart(access) = tensor.input {
                 bindings.push(StorageBinding { index: X, access });
@@ -323,6 +383,15 @@ impl Variant {
                 access: Access::ReadWrite,
             });
         }
+        let neighbours = match self.neighbours() {
+            None => &[][..],
+            Some(Residual::Apart) => &[BIAS, RESIDUAL],
+            Some(Residual::InPlace) => &[BIAS],
+        };
+        bindings.extend(neighbours.iter().map(|&index| StorageBinding {
+            index,
+            access: Access::ReadWrite,
+        }));
         bindings
     }
 }
@@ -375,7 +444,12 @@ impl core::fmt::Display for Variant {
                     Extent::Whole => "whole",
                     Extent::Tail => "tail",
                 };
-                write!(f, "{}{input} {extent}", tensor.dtype)?;
+                let neighbours = match tensor.neighbours {
+                    None => "",
+                    Some(Residual::Apart) => " fused",
+                    Some(Residual::InPlace) => " fused residual-in-place",
+                };
+                write!(f, "{}{input}{neighbours} {extent}", tensor.dtype)?;
             }
             None => f.write_str("mask")?,
         }
@@ -467,9 +541,12 @@ mod tests {
                     naga::AddressSpace::Uniform => variable.binding.filter(|binding| binding.group == 0),
                     _ => None,
                 });
+            let mut expected = Vec::new();
+            expected.extend(variant.has_map().then_some(MAP));
+            expected.extend(variant.neighbours().map(|_| ROW));
             assert_eq!(
                 maps.map(|binding| binding.binding).collect::<Vec<_>>(),
-                [MAP][..usize::from(variant.has_map())],
+                expected,
                 "{variant}"
             );
 
@@ -505,17 +582,22 @@ mod tests {
     fn variants_are_told_apart_and_use_every_file() {
         let variants: Vec<_> = Variant::all().collect();
         // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn
-        // (3 widths x 3 streams x 3 stores), stored (2 formats x 2 accesses), all kept. Each 2 x 2 ways.
-        assert_eq!(variants.len(), (18 + 18 * (27 + 4 + 1)) * 4);
+        // (3 widths x 3 streams x 3 stores), stored (2 formats x 2 accesses), all kept. With neighbours (3 types x 2
+        // extents; none, x or the residual in place): drawn, not stored. Each 2 x 2 ways.
+        assert_eq!(variants.len(), (18 + 18 * (27 + 4 + 1) + 18 * 9) * 4);
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(
             variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(),
             variants.len()
         );
 
+        let beside = crate::gpu::device_call::LOAD
+            .into_iter()
+            .chain(crate::gpu::device_call::ADVANCE);
         let used: BTreeSet<_> = variants
             .iter()
             .flat_map(Variant::files)
+            .chain(beside)
             .map(|file| file.path.to_owned())
             .collect();
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

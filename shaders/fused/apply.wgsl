@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// One tile of y = residual + D(x + bias): three f32 operations, each rounded by itself, the result rounded to the
+// element type. Twin: forward_fused in src/reference.rs.
+// Expects keep_tile of the mask file; outside_fast_range; load_tile, store_tile of the element file; load_word,
+// store_word of the extent file; the other fused files.
+
+fn bias_or_none(column: u32) -> u32 {
+    if row.has_bias == 0u {
+        return MINUS_ZERO;
+    }
+    return bias_element(column);
+}
+
+// A product and a sum that meet may be made one operation by a driver, rounded once; but not across integers
+// that it does not know.
+fn fused_fast(x: vec4<u32>, bias: vec4<u32>, keep: vec4<bool>, residual: vec4<u32>) -> vec4<u32> {
+    let sum = sum_fast(widened(x), widened(bias));
+    let magnitude = sum & vec4<u32>(~SIGN);
+    let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) * bitcast<f32>(params.scale));
+    let scaled = (product ^ vec4<u32>(row.always_zero)) | (sum ^ magnitude);
+    return narrowed(sum_fast(widened(residual), select(vec4<u32>(0u), scaled, keep)));
+}
+
+fn fused_exact(x: u32, bias: u32, keep: bool, residual: u32) -> u32 {
+    let scaled = multiply_exact(sum_exact(widened_exact(x), widened_exact(bias)));
+    return narrowed_exact(sum_exact(widened_exact(residual), select(0u, scaled, keep)));
+}
+
+// The tile again from memory, word by word, as in apply.wgsl.
+fn do_tile_exact(tile: u32, keep: Keep) {
+    let bits = bits_from_keep(keep);
+    var column = (row.start + tile * TILE) % row.columns;
+    for (var i = 0u; i < WORDS_PER_TILE; i += 1u) {
+        let index = tile * WORDS_PER_TILE + i;
+        var added = MINUS_ZERO | (MINUS_ZERO >> 16u);
+        if ELEMENTS_PER_WORD == 1u {
+            added = MINUS_ZERO;
+        }
+        if row.has_residual != 0u {
+            added = residual_word(index);
+        }
+        store_word(index, fused_word_exact(load_word(index), column, bits >> (i * ELEMENTS_PER_WORD), added));
+        for (var n = 0u; n < ELEMENTS_PER_WORD; n += 1u) {
+            column = next_column(column);
+        }
+    }
+}
+
+fn do_tile(tile: u32) -> Keep {
+    let x = load_tile(tile);
+    let bias = bias_tile(tile);
+    let residual = residual_tile(tile);
+    let keep = keep_tile(tile);
+    if outside_fast_range(x) || outside_fast_range(bias) || outside_fast_range(residual) {
+        do_tile_exact(tile, keep);
+    } else {
+        store_tile(tile, Tile(
+            fused_fast(x.a, bias.a, keep.a, residual.a),
+            fused_fast(x.b, bias.b, keep.b, residual.b),
+            fused_fast(x.c, bias.c, keep.c, residual.c),
+            fused_fast(x.d, bias.d, keep.d, residual.d),
+        ));
+    }
+    return keep;
+}

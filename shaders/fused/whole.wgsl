@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Neighbours of whole tiles, 128 bits at a time: rows are whole tiles too.
+// Expects bias, residual_cell, row, tile_of_bias of the fused element file.
+
+fn residual_words(index: u32) -> vec4<u32> {
+    return residual_cell(index);
+}
+
+fn residual_word(index: u32) -> u32 {
+    return residual_cell(index / 4u)[index % 4u];
+}
+
+fn bias_words(index: u32) -> vec4<u32> {
+    return bias[index];
+}
+
+fn bias_word(index: u32) -> u32 {
+    return bias[index / 4u][index % 4u];
+}
+
+fn bias_tile(tile: u32) -> Tile {
+    if row.has_bias == 0u {
+        return tile_of(MINUS_ZERO);
+    }
+    return tile_of_bias((row.start / TILE + tile) % (row.columns / TILE));
+}

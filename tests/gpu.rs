@@ -126,9 +126,9 @@ fn every_variant(adapter: &wgpu::Adapter) {
         |_, _| {},
     ))
     .unwrap();
-    // 6 masks alone and 51 operations for each element type, for each kind of kernels.
+    // 6 masks alone and 63 operations for each element type, for each kind of kernels.
     let kinds = if kernels.multiply() == Multiply::Int64 { 4 } else { 2 };
-    assert_eq!(comparisons.len(), kinds * (6 + 3 * 51));
+    assert_eq!(comparisons.len(), kinds * (6 + 3 * 63));
     assert!(comparisons.iter().all(|comparison| comparison.cases > 0));
     assert_equal(&comparisons);
 }

@@ -230,6 +230,8 @@ impl Context {
                 prefill: false,
                 input,
                 output,
+                bias: None,
+                residual: None,
                 mask_in: mask_in
                     .as_ref()
                     .map_or(&[], |(format, mask)| &mask[mask_range(*format)]),

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use wgpu::BufferBinding;
 
 use super::scope::ErrorScopes;
-use super::{BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RunError, StoredMask};
+use super::{BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RowBias, RunError, StoredMask};
 use crate::{DType, Dropout, IndexMap, MaskFormat};
 
 /// Where the ranges of a job lie.
@@ -16,15 +16,18 @@ use crate::{DType, Dropout, IndexMap, MaskFormat};
 pub(crate) struct Placement {
     /// Whether the output is the input's own memory.
     pub(crate) in_place: bool,
-    /// Which buffer holds input, output, stored mask, mask to store: equal numbers share one.
-    pub(crate) buffers: [u8; 4],
+    /// Whether the output is the residual's own memory.
+    pub(crate) residual_in_place: bool,
+    /// Which buffer holds input, output, stored mask, mask to store, bias, residual: equal numbers share one.
+    pub(crate) buffers: [u8; 6],
 }
 
 impl Placement {
     /// Each in a buffer of its own.
     pub(crate) const APART: Self = Self {
         in_place: false,
-        buffers: [0, 1, 2, 3],
+        residual_in_place: false,
+        buffers: [0, 1, 2, 3, 4, 5],
     };
     /// The output in the input's memory.
     pub(crate) const IN_PLACE: Self = Self {
@@ -37,6 +40,7 @@ impl Placement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Forward(Option<MaskFormat>),
+    ForwardFused,
     Backward(Option<MaskFormat>),
     Mask(MaskFormat),
     Inference,
@@ -56,6 +60,10 @@ pub(crate) struct Job<'a> {
     pub(crate) prefill: bool,
     /// Empty where the job is done in place: then `output` holds the input.
     pub(crate) input: &'a [u8],
+    /// Of a fused forward.
+    pub(crate) bias: Option<&'a [u8]>,
+    /// Of a fused forward; empty where the output holds it.
+    pub(crate) residual: Option<&'a [u8]>,
     pub(crate) output: &'a mut [u8],
     pub(crate) mask_in: &'a [u8],
     pub(crate) mask_out: &'a mut [u8],
@@ -92,11 +100,11 @@ impl Region {
 }
 
 /// Regions of the given lengths, none of them empty for wgpu's sake.
-fn regions(kernels: &Kernels, lengths: [usize; 4], placement: Placement) -> [Region; 4] {
+fn regions(kernels: &Kernels, lengths: [usize; 6], placement: Placement) -> [Region; 6] {
     let alignment = kernels.limits().offset_alignment;
     let words = lengths.map(|length| (length as u64).next_multiple_of(4).max(4));
-    let mut offsets = [0; 4];
-    let mut ends = [0u64; 4];
+    let mut offsets = [0; 6];
+    let mut ends = [0u64; 6];
     for (i, buffer) in placement.buffers.into_iter().enumerate() {
         let end = &mut ends[usize::from(buffer)];
         offsets[i] = end.next_multiple_of(alignment);
@@ -110,7 +118,7 @@ fn regions(kernels: &Kernels, lengths: [usize; 4], placement: Placement) -> [Reg
             mapped_at_creation: false,
         })
     });
-    [0, 1, 2, 3].map(|i| Region {
+    [0, 1, 2, 3, 4, 5].map(|i| Region {
         buffer: buffers[usize::from(placement.buffers[i])].clone(),
         offset: offsets[i],
         bytes: words[i],
@@ -122,15 +130,25 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
     let (device, queue) = (kernels.device(), kernels.queue());
     let scopes = ErrorScopes::push(device);
     let in_place = job.placement.in_place;
-    let lengths = [job.input.len(), job.output.len(), job.mask_in.len(), job.mask_out.len()];
-    let [input, output, mask_in, mask_out] = regions(kernels, lengths, job.placement);
+    let lengths = [
+        job.input.len(),
+        job.output.len(),
+        job.mask_in.len(),
+        job.mask_out.len(),
+        job.bias.map_or(0, <[u8]>::len),
+        job.residual.map_or(0, <[u8]>::len),
+    ];
+    let [input, output, mask_in, mask_out, bias, residual] = regions(kernels, lengths, job.placement);
     // A buffer that could not be had would make each of the calls below fail in turn.
     scopes.pop()?;
 
     let scopes = ErrorScopes::push(device);
     input.upload(queue, job.input);
     mask_in.upload(queue, job.mask_in);
-    if in_place || job.prefill {
+    for (region, bytes) in [(&bias, job.bias), (&residual, job.residual)] {
+        region.upload(queue, bytes.unwrap_or_default());
+    }
+    if in_place || job.placement.residual_in_place || job.prefill {
         output.upload(queue, job.output);
     }
     if job.prefill {
@@ -143,6 +161,18 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
             x,
             y,
             store: store.map(|format| stored_mask(format, &mask_out)),
+        },
+        Task::ForwardFused => Operation::ForwardFused {
+            bias: job.bias.map(|bytes| RowBias {
+                values: bias.binding(),
+                columns: bytes.len() as u64 / job.dtype.bytes(),
+            }),
+            residual: job.residual.map(|_| match job.placement.residual_in_place {
+                true => output.binding(),
+                false => residual.binding(),
+            }),
+            x,
+            y,
         },
         Task::Backward(source) => Operation::Backward {
             dy: x,

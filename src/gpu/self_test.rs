@@ -18,7 +18,9 @@ use super::{
 };
 use crate::element::bit_mask_words;
 use crate::reference;
-use crate::{DType, Draw, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, ScaleMode, SliceError};
+use crate::{
+    DType, Draw, Dropout, Element, IndexMap, MaskFormat, Neighbours, Probability, RandomBits, ScaleMode, SliceError,
+};
 use half::{bf16, f16};
 
 /// The self-test could not be run; that a kernel is wrong is no error but a [`Comparison`].
@@ -201,7 +203,7 @@ const SENTINEL: u8 = 0xca;
 
 /// Input bits: tiles of ordinary numbers and tiles with every kind of special one take turns, so that
 /// both the fast and the exact path are taken, each next to the other.
-fn painted(dtype: DType, elements: u64) -> Vec<u8> {
+fn painted(dtype: DType, elements: u64, what: u64) -> Vec<u8> {
     let specials: &[u32] = match dtype {
         DType::F32 => &[
             0,
@@ -230,7 +232,7 @@ fn painted(dtype: DType, elements: u64) -> Vec<u8> {
             0xffa5, 0x7fff,
         ],
     };
-    let mut words = crate::Philox4x32::new(0x5eed, dtype as u64);
+    let mut words = crate::Philox4x32::new(0x5eed + what, dtype as u64);
     let mut bytes = Vec::with_capacity((elements * dtype.bytes()) as usize);
     for i in 0..elements {
         let random = rand_core::Rng::next_u32(&mut words);
@@ -254,23 +256,28 @@ fn painted(dtype: DType, elements: u64) -> Vec<u8> {
 
 /// Input and output apart in one buffer.
 const TENSORS_SHARE: Placement = Placement {
-    in_place: false,
-    buffers: [0, 0, 2, 3],
+    buffers: [0, 0, 2, 3, 4, 5],
+    ..Placement::APART
 };
 /// Output and stored mask apart in one buffer.
 const MASK_SHARES: Placement = Placement {
-    in_place: false,
-    buffers: [0, 1, 1, 3],
+    buffers: [0, 1, 1, 3, 4, 5],
+    ..Placement::APART
 };
 /// Everything apart in one buffer.
 const ALL_SHARE: Placement = Placement {
-    in_place: false,
-    buffers: [0; 4],
+    buffers: [0; 6],
+    ..Placement::APART
 };
 /// In place, with the stored mask in the same buffer.
 const MASK_SHARES_IN_PLACE: Placement = Placement {
-    in_place: true,
-    buffers: [0, 1, 1, 3],
+    buffers: [0, 1, 1, 3, 4, 5],
+    ..Placement::IN_PLACE
+};
+/// The output where the residual was.
+const RESIDUAL_IN_PLACE: Placement = Placement {
+    residual_in_place: true,
+    ..Placement::APART
 };
 
 /// An operation of the table.
@@ -314,6 +321,14 @@ impl Subject {
                 }
                 push(Task::Inference, RandomBits::B32);
             }
+            for placement in [Placement::APART, ALL_SHARE, Placement::IN_PLACE, RESIDUAL_IN_PLACE] {
+                subjects.extend(RandomBits::ALL.map(|random_bits| Self {
+                    task: Task::ForwardFused,
+                    dtype,
+                    random_bits,
+                    placement,
+                }));
+            }
             for placement in [
                 Placement::APART,
                 TENSORS_SHARE,
@@ -338,6 +353,7 @@ impl Subject {
     fn name(&self) -> String {
         let task = match self.task {
             Task::Forward(None) => "forward",
+            Task::ForwardFused => "fused forward",
             Task::Forward(Some(MaskFormat::Bits)) => "forward storing bits",
             Task::Forward(Some(MaskFormat::Bytes)) => "forward storing bytes",
             Task::Backward(None) => "backward",
@@ -351,6 +367,7 @@ impl Subject {
             Placement::APART => "",
             Placement::IN_PLACE => ", in place",
             MASK_SHARES_IN_PLACE => ", in place, mask in the same buffer",
+            RESIDUAL_IN_PLACE => ", residual in place",
             TENSORS_SHARE => ", tensors in one buffer",
             MASK_SHARES => ", output and mask in one buffer",
             _ => ", all in one buffer",
@@ -363,6 +380,161 @@ impl Subject {
             .trim_start()
             .to_owned()
     }
+}
+
+/// A case of the fused forward: rows of so many columns, from where, how likely, over which mask strides.
+struct FusedCase {
+    shape: &'static [u64],
+    mask_strides: &'static [u64],
+    element_offset: u64,
+    p: f64,
+    scale_mode: ScaleMode,
+}
+
+/// Rows of whole tiles and others, aligned and shifted streams, factors from 1 to 2^32, and none kept.
+const FUSED_CASES: [FusedCase; 12] = {
+    use ScaleMode::{Classic, Inverted};
+    const fn case(shape: &'static [u64], element_offset: u64, p: f64, scale_mode: ScaleMode) -> FusedCase {
+        FusedCase {
+            shape,
+            mask_strides: &[],
+            element_offset,
+            p,
+            scale_mode,
+        }
+    }
+    const fn mapped(shape: &'static [u64], mask_strides: &'static [u64], p: f64) -> FusedCase {
+        FusedCase {
+            shape,
+            mask_strides,
+            element_offset: (1 << 34) - 77,
+            p,
+            scale_mode: Inverted,
+        }
+    }
+    [
+        case(&[1, 1], 0, 0.5, Inverted),
+        case(&[37, 112], 0, 0.5, Inverted),
+        case(&[37, 112], (1 << 34) - 1001, 0.3, Inverted),
+        case(&[65, 64], (1 << 36) - 1024, 0.1, Classic),
+        case(&[33, 31], 16, 0.1, Inverted),
+        case(&[901, 1], 5, 0.25, Inverted),
+        case(&[1, 4099], 0, 0.4, Inverted),
+        case(&[40, 64], 0, 0.0, Inverted),
+        case(&[20, 48], 0, 1.0, Inverted),
+        case(&[31, 64], 7, 1.0 - 1e-12, Inverted),
+        mapped(&[61, 80], &[1, 0], 0.2),
+        mapped(&[3, 7, 49], &[7, 1, 0], 0.5),
+    ]
+};
+
+/// Compares the fused forward with every neighbourhood.
+async fn compare_fused(
+    kernels: &Kernels,
+    subject: &Subject,
+    case: &FusedCase,
+) -> Result<(u64, Option<Difference>), RunError> {
+    match subject.dtype {
+        DType::F32 => compare_fused_elements::<f32>(kernels, subject, case).await,
+        DType::F16 => compare_fused_elements::<f16>(kernels, subject, case).await,
+        DType::Bf16 => compare_fused_elements::<bf16>(kernels, subject, case).await,
+    }
+}
+
+async fn compare_fused_elements<T: Element>(
+    kernels: &Kernels,
+    subject: &Subject,
+    case: &FusedCase,
+) -> Result<(u64, Option<Difference>), RunError> {
+    let dropout = Dropout {
+        probability: Probability::new(case.p, subject.random_bits).map_err(|_| unreachable_case())?,
+        scale_mode: case.scale_mode,
+        seed: SEED,
+        subsequence: SUBSEQUENCE,
+        element_offset: case.element_offset,
+    };
+    // The table's own are maps.
+    let map = IndexMap::new(case.shape, case.mask_strides).ok();
+    let map = map.filter(|_| !case.mask_strides.is_empty());
+    let draw = map.as_ref().map_or(Draw::from(&dropout), |map| dropout.over(map));
+    let elements: u64 = case.shape.iter().product();
+    let columns = case.shape.last().map_or(0, |&columns| columns as usize);
+    let unit = subject.dtype.bytes() as usize;
+    let x = painted(subject.dtype, elements, 0);
+    let residual = painted(subject.dtype, elements, 1);
+    let mut bias = painted(subject.dtype, columns as u64, 2);
+    // Every third sum of the first row is zero.
+    for (bias, x) in bias.chunks_exact_mut(unit).zip(x.chunks_exact(unit)).step_by(3) {
+        bias.copy_from_slice(x);
+        // The sign is the last byte's where the host is little-endian, as every host of wgpu is.
+        bias[if cfg!(target_endian = "little") { unit - 1 } else { 0 }] ^= 0x80;
+    }
+    let elements_of = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, T>(bytes);
+    let mut compared = 0;
+    for (has_bias, has_residual) in [(true, true), (true, false), (false, true), (false, false)] {
+        let Placement {
+            in_place,
+            residual_in_place,
+            ..
+        } = subject.placement;
+        if residual_in_place && !has_residual {
+            continue;
+        }
+        let (bias_elements, residual_elements) = (elements_of(&bias), elements_of(&residual));
+        let neighbours = Neighbours {
+            bias: has_bias.then_some(&bias_elements[..]),
+            residual: has_residual.then_some(&residual_elements[..]),
+        };
+        let mut expected = vec![T::zeroed(); elements as usize];
+        reference::forward_fused(draw, &elements_of(&x), neighbours, &mut expected)?;
+        let expected: &[u8] = bytemuck::cast_slice(&expected);
+        let mut output = guarded(expected.len());
+        if in_place {
+            output[..x.len()].copy_from_slice(&x);
+        } else if residual_in_place {
+            output[..x.len()].copy_from_slice(&residual);
+        }
+        let job = Job {
+            dropout,
+            map: map.as_ref(),
+            task: Task::ForwardFused,
+            dtype: subject.dtype,
+            elements,
+            placement: subject.placement,
+            prefill: true,
+            input: if in_place { &[] } else { &x },
+            output: &mut output,
+            bias: has_bias.then_some(&bias[..]),
+            residual: has_residual.then_some(if residual_in_place { &[] } else { &residual[..] }),
+            mask_in: &[],
+            mask_out: &mut [],
+        };
+        run_job(kernels, job).await?;
+        compared += elements;
+        let (tensor, guard) = output.split_at(expected.len());
+        let in_tensor = first_difference(expected, tensor, unit).map(|found| ("output", found));
+        let in_guard = || first_difference(&vec![SENTINEL; guard.len()], guard, 4);
+        let found = in_tensor.or_else(|| in_guard().map(|found| ("guard after the output, word", found)));
+        if let Some((place, (index, expected, actual))) = found {
+            let lanes = u64::from(subject.random_bits.lanes());
+            let g = draw.global(index.min(elements - 1));
+            let case = format!(
+                "{:?} from {:#x}, p {}, {:?}, bias {has_bias}, residual {has_residual}",
+                case.shape, case.element_offset, case.p, case.scale_mode
+            );
+            let difference = Difference {
+                case,
+                place,
+                index,
+                block_lane: (g / lanes, g % lanes),
+                input: None,
+                expected,
+                actual,
+            };
+            return Ok((compared, Some(difference)));
+        }
+    }
+    Ok((compared, None))
 }
 
 /// What the reference says: output and mask.
@@ -433,7 +605,7 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
     let elements = case.elements;
     let has_tensor = !matches!(subject.task, Task::Mask(_));
     let input = if has_tensor {
-        painted(subject.dtype, elements)
+        painted(subject.dtype, elements, 0)
     } else {
         Vec::new()
     };
@@ -459,6 +631,8 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
             prefill: true,
             input: if in_place { &[] } else { &input },
             output: &mut output,
+            bias: None,
+            residual: None,
             mask_in: if stores { &[] } else { &expected_mask },
             mask_out: &mut mask_out,
         },
@@ -613,13 +787,19 @@ pub async fn run(
                 elements: 0,
                 difference: None,
             };
-            for case in &CASES {
-                let difference = compare_case(kernels, subject, case)
-                    .await
-                    .map_err(|source| SelfTestError::Run {
-                        operation: subject.name(),
-                        source,
-                    })?;
+            let failed = |source| SelfTestError::Run {
+                operation: subject.name(),
+                source,
+            };
+            let is_fused = subject.task == Task::ForwardFused;
+            for case in FUSED_CASES.iter().filter(|_| is_fused) {
+                let (elements, difference) = compare_fused(kernels, subject, case).await.map_err(failed)?;
+                comparison.cases += 1;
+                comparison.elements += elements;
+                comparison.difference = comparison.difference.or(difference);
+            }
+            for case in CASES.iter().filter(|_| !is_fused) {
+                let difference = compare_case(kernels, subject, case).await.map_err(failed)?;
                 comparison.cases += 1;
                 comparison.elements += case.elements;
                 if difference.is_some() {

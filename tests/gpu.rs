@@ -644,7 +644,9 @@ fn device_state(adapter: &wgpu::Adapter) {
                 if advances {
                     advance.record(pass);
                 }
-                calls.iter().for_each(|call| call.record(pass));
+                for call in &calls {
+                    call.record(pass);
+                }
             });
             subsequence = subsequence.wrapping_add(if advances { 3 } else { 0 });
             for (y, n) in outputs.iter().zip(0..) {

@@ -509,9 +509,12 @@ impl Kernels {
                     Some(columns) if !columns.is_multiple_of(TILE) => Extent::Tail,
                     _ => Extent::Whole,
                 },
-                neighbours: parts.neighbours.map(|_| match residual_in_place {
-                    true => Residual::InPlace,
-                    false => Residual::Apart,
+                neighbours: parts.neighbours.map(|_| {
+                    if residual_in_place {
+                        Residual::InPlace
+                    } else {
+                        Residual::Apart
+                    }
                 }),
             }),
             store: parts.mask_out.map(|stored| stored.parts().0),

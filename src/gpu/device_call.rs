@@ -320,9 +320,9 @@ impl Binding {
             Some(Extent::Tail) => &[Extent::Tail],
             None => &[Extent::Whole],
         };
-        let pipelines = self.build(variant, |extent| match is_indirect {
-            true => extents.contains(&extent),
-            false => self.bound_dispatches().any(|(_, dispatch)| dispatch.extent == extent),
+        let pipelines = self.build(variant, |extent| {
+            let mut planned = self.bound_dispatches().map(|(_, dispatch)| dispatch.extent);
+            extents.contains(&extent) && (is_indirect || planned.any(|planned| planned == extent))
         })?;
         let planned = |bound: &BoundWindow, dispatch: Dispatch| {
             let slot = Slot {

@@ -62,9 +62,12 @@ impl Params {
                 None => (1.0, false),
             },
         };
-        let (fast_min, fast_max) = dtype.map_or((1, 0), |dtype| match has_neighbours {
-            false => fast_range(dtype, scale),
-            true => fused_range(dtype, scale),
+        let (fast_min, fast_max) = dtype.map_or((1, 0), |dtype| {
+            if has_neighbours {
+                fused_range(dtype, scale)
+            } else {
+                fast_range(dtype, scale)
+            }
         });
         Self {
             seed: halves(dropout.seed),

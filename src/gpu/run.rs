@@ -167,9 +167,12 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
                 values: bias.binding(),
                 columns: bytes.len() as u64 / job.dtype.bytes(),
             }),
-            residual: job.residual.map(|_| match job.placement.residual_in_place {
-                true => output.binding(),
-                false => residual.binding(),
+            residual: job.residual.map(|_| {
+                if job.placement.residual_in_place {
+                    output.binding()
+                } else {
+                    residual.binding()
+                }
             }),
             x,
             y,

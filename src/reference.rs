@@ -481,7 +481,7 @@ pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceE
         let values: Vec<f32> = dx.iter().skip(column).step_by(columns).map(|dx| dx.wide()).collect();
         let in_order = |values: &[f32]| values.iter().copied().reduce(|sum, value| sum + value).unwrap_or(0.0);
         let partial: Vec<f32> = values
-            .chunks(rows_of_a_partial_sum(values.len()))
+            .chunks(rows_of_a_partial_sum(values.len() as u64) as usize)
             .map(in_order)
             .collect();
         *dbias = T::rounded(in_order(&partial));

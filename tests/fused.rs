@@ -4,40 +4,15 @@
 
 mod common;
 
-use common::{Bits, painted, vectors};
+use common::backend::{Cpu, Reference};
+use common::{Bits, checks, ordinary, painted};
 use half::{bf16, f16};
-use wgpu_dropout::{
-    DType, Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, cpu, reference,
-};
+use wgpu_dropout::{Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, cpu, reference};
 
 #[test]
 fn the_vectors_hold() {
-    fn check<T: Element + Bits>(case: &vectors::Fused) {
-        let x: Vec<T> = T::from_hex(&case.input);
-        assert_eq!(x.len(), case.rows * case.cols);
-        let bias = case.bias.as_ref().map(|bias| T::from_hex(bias));
-        let residual = case.residual.as_ref().map(|residual| T::from_hex(residual));
-        let neighbours = Neighbours {
-            bias: bias.as_deref(),
-            residual: residual.as_deref(),
-        };
-        let expected = T::from_hex(&case.output);
-        let mut y = x.clone();
-        reference::forward_fused(&case.dropout(), &x, neighbours, &mut y).unwrap();
-        T::assert_same(&y, &expected, &format!("{}, reference", case.name));
-        let mut y = x.clone();
-        cpu::forward_fused(&case.dropout(), &x, neighbours, &mut y).unwrap();
-        T::assert_same(&y, &expected, &format!("{}, cpu", case.name));
-    }
-    let cases = vectors::fused();
-    assert_eq!(cases.len(), 15);
-    for case in &cases {
-        match case.dtype() {
-            DType::F32 => check::<f32>(case),
-            DType::F16 => check::<f16>(case),
-            DType::Bf16 => check::<bf16>(case),
-        }
-    }
+    checks::fused_vectors(&Reference::default());
+    checks::fused_vectors(&Cpu::with_threads(2));
 }
 
 /// Rows from one element to more than a parallel task, over no map and one, every neighbourhood.
@@ -106,19 +81,7 @@ fn bias_gradients<T: Element + Bits>() {
         (16_385, 3),
         (40_000, 2),
     ] {
-        let special = painted::<T>(rows * columns);
-        // Ordinary numbers, whose sum depends on the order.
-        let (mut dx, factor) = (special.clone(), f32::from_bits(0x3f80_1234));
-        for (i, dx) in dx.iter_mut().enumerate() {
-            let value = (i as f32 * 0.37).sin() * factor;
-            let bits = match T::DTYPE {
-                DType::F32 => value.to_bits(),
-                DType::F16 => f16::from_f32(value).to_bits().into(),
-                DType::Bf16 => bf16::from_f32(value).to_bits().into(),
-            };
-            *dx = T::from_bits32(bits);
-        }
-        for dx in [dx, special] {
+        for dx in [ordinary::<T>(rows * columns), painted(rows * columns)] {
             let (mut expected, mut actual) = (dx[..columns].to_vec(), dx[..columns].to_vec());
             reference::bias_gradient(&dx, &mut expected).unwrap();
             cpu::bias_gradient(&dx, &mut actual).unwrap();

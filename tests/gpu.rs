@@ -10,8 +10,8 @@ mod common;
 use std::sync::Arc;
 
 use common::backend::Backend;
-use common::{Bits, checks, painted};
-use half::f16;
+use common::{Bits, checks, ordinary, painted};
+use half::{bf16, f16};
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
@@ -20,7 +20,9 @@ use wgpu_dropout::gpu::{
     Kernels, Multiply, Operation, ParameterPath, RecordError, RunError, STATE_BYTES, SamplesDescriptor, StoredMask,
     state_bytes,
 };
-use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference};
+use wgpu_dropout::{
+    DType, Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference,
+};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -52,6 +54,10 @@ fn main() {
         trial("inference vectors", |adapter| {
             checks::inference_vectors(&context(adapter));
         });
+        trial("vectors of the neighbours", |adapter| {
+            checks::fused_vectors(&context(adapter));
+        });
+        trial("neighbours cut into windows anywhere", neighbours_in_windows);
         trial("digests", |adapter| checks::digests(&context(adapter)));
         trial("slice errors", |adapter| checks::slice_errors(&context(adapter)));
         trial("any byte but zero keeps", |adapter| {
@@ -126,9 +132,9 @@ fn every_variant(adapter: &wgpu::Adapter) {
         |_, _| {},
     ))
     .unwrap();
-    // 6 masks alone and 63 operations for each element type, for each kind of kernels.
+    // 6 masks alone and 64 operations for each element type, for each kind of kernels.
     let kinds = if kernels.multiply() == Multiply::Int64 { 4 } else { 2 };
-    assert_eq!(comparisons.len(), kinds * (6 + 3 * 63));
+    assert_eq!(comparisons.len(), kinds * (6 + 3 * 64));
     assert!(comparisons.iter().all(|comparison| comparison.cases > 0));
     assert_equal(&comparisons);
 }
@@ -477,6 +483,46 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
         .unwrap_err();
     assert!(matches!(error, RunError::Slice(SliceError::Map { .. })), "{error}");
     f32::assert_same(&y, &[7.0; 4], "untouched");
+}
+
+/// Rows that windows cut anywhere, and partial sums too.
+fn neighbours_in_windows(adapter: &wgpu::Adapter) {
+    fn check<T: Element + Bits>(context: &Context) {
+        for (rows, columns) in [(801, 7), (90, 64), (5, 999), (40_003, 1)] {
+            let elements = rows * columns;
+            let painted = painted::<T>(3 * elements);
+            let (x, rest) = painted.split_at(elements);
+            let (residual, rest) = rest.split_at(elements);
+            let neighbours = Neighbours {
+                bias: Some(&rest[..columns]),
+                residual: Some(residual),
+            };
+            let dropout = Dropout::new(0.3, 6).unwrap().with_element_offset((1 << 34) - 501);
+            let (mut y, mut expected) = (vec![x[0]; elements], vec![x[0]; elements]);
+            reference::forward_fused(&dropout, x, neighbours, &mut expected).unwrap();
+            context.forward_fused(&dropout, x, neighbours, &mut y).unwrap();
+            let shape = format!("{:?} {rows} x {columns}", T::DTYPE);
+            T::assert_same(&y, &expected, &shape);
+
+            for dx in [&ordinary(elements), x] {
+                let (mut dbias, mut expected) = (vec![x[0]; columns], vec![x[0]; columns]);
+                reference::bias_gradient(dx, &mut expected).unwrap();
+                context.bias_gradient(dx, &mut dbias).unwrap();
+                T::assert_same(&dbias, &expected, &format!("{shape}, gradient of the bias"));
+            }
+        }
+    }
+    let small = KernelOptions {
+        max_binding_bytes: 9000,
+        workgroup_size: 32,
+        ..KernelOptions::default()
+    };
+    for options in [KernelOptions::default(), small] {
+        let context = Context::with_adapter(adapter, &options).unwrap();
+        check::<f32>(&context);
+        check::<f16>(&context);
+        check::<bf16>(&context);
+    }
 }
 
 /// 2^33 + 14 elements as a bit mask: a dimension that 32 bits don't count starts again within a dispatch.

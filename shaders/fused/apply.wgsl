@@ -22,8 +22,9 @@ fn fused_fast(x: vec4<u32>, bias: vec4<u32>, keep: vec4<bool>, residual: vec4<u3
 }
 
 fn fused_exact(x: u32, bias: u32, keep: bool, residual: u32) -> u32 {
-    let scaled = multiply_exact(sum_exact(widened_exact(x), widened_exact(bias)));
-    return narrowed_exact(sum_exact(widened_exact(residual), select(0u, scaled, keep)));
+    let scaled = multiply_exact(sum_exact(widened_any(vec4<u32>(x)).x, widened_any(vec4<u32>(bias)).x));
+    let sum = sum_exact(widened_any(vec4<u32>(residual)).x, select(0u, scaled, keep));
+    return narrowed_any(vec4<u32>(sum)).x;
 }
 
 // The tile again from memory, word by word, as in apply.wgsl.

@@ -97,7 +97,7 @@ pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceE
         dbias.fill(T::zeroed());
         return Ok(());
     }
-    let rows = rows_of_a_partial_sum(dx.len() / columns);
+    let rows = rows_of_a_partial_sum((dx.len() / columns) as u64) as usize;
     let mut sums = vec![0.0f32; dx.len().div_ceil(rows * columns) * columns];
     sums.par_chunks_mut(columns)
         .zip(dx.par_chunks(rows * columns))

@@ -20,11 +20,12 @@ use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
-use super::run::{Job, Placement, Task, run};
+use super::run::{Job, Placement, Task, run, sum_rows};
 use super::{DeviceError, KernelOptions, Kernels, KernelsError, RunError};
 use crate::element::bit_mask_words;
 use crate::error::check_length;
-use crate::{Draw, Element, MaskFormat, SliceError};
+use crate::fused::check_rows;
+use crate::{Draw, Element, MaskFormat, Neighbours, SliceError};
 
 /// Elements that are on the device at a time: what a call takes of device memory is bounded, and every
 /// piece but the last is a whole number of Philox blocks and mask words.
@@ -197,16 +198,21 @@ impl Context {
             dtype,
             elements,
             mut tensors,
+            neighbours,
             mask_in,
             mut mask_out,
         } = call;
+        let Neighbours { bias, residual } = neighbours;
+        // Whole rows of a bias; a row may be longer than a piece.
+        let row = bias.map_or(1, |bias| bias.len() / bytes).max(1);
+        let piece = (PIECE / row * row).max(row);
         let mut first = 0;
         while first < elements {
-            let length = PIECE.min(elements - first);
+            let length = piece.min(elements - first);
             let tensor_range = first * bytes..(first + length) * bytes;
             let (placement, input, output): (_, &[u8], &mut [u8]) = match &mut tensors {
-                Tensors::Apart(x, y) => (Placement::APART, &x[tensor_range.clone()], &mut y[tensor_range]),
-                Tensors::InPlace(y) => (Placement::IN_PLACE, &[], &mut y[tensor_range]),
+                Tensors::Apart(x, y) => (Placement::APART, &x[tensor_range.clone()], &mut y[tensor_range.clone()]),
+                Tensors::InPlace(y) => (Placement::IN_PLACE, &[], &mut y[tensor_range.clone()]),
                 Tensors::None => (Placement::APART, &[], &mut []),
             };
             let mask_range = |format| match format {
@@ -230,8 +236,8 @@ impl Context {
                 prefill: false,
                 input,
                 output,
-                bias: None,
-                residual: None,
+                bias,
+                residual: residual.map(|residual| &residual[tensor_range]),
                 mask_in: mask_in
                     .as_ref()
                     .map_or(&[], |(format, mask)| &mask[mask_range(*format)]),
@@ -273,6 +279,7 @@ struct Call<'a> {
     dtype: crate::DType,
     elements: usize,
     tensors: Tensors<'a>,
+    neighbours: Neighbours<'a, u8>,
     mask_in: Option<(MaskFormat, &'a [u8])>,
     mask_out: Option<(MaskFormat, &'a mut [u8])>,
 }
@@ -298,6 +305,10 @@ impl<'a> Call<'a> {
             dtype: T::DTYPE,
             elements,
             tensors,
+            neighbours: Neighbours {
+                bias: None,
+                residual: None,
+            },
             mask_in: None,
             mask_out: None,
         })
@@ -384,6 +395,51 @@ impl Context {
         let draw = draw.into();
         let call = Call::apart(Task::Forward(BYTES), draw, x, y)?.storing_bytes(mask)?;
         self.run_pieces(draw, call)
+    }
+
+    /// See [`cpu::forward_fused`](crate::cpu::forward_fused).
+    pub fn forward_fused<'a, T: Element>(
+        &self,
+        draw: impl Into<Draw<'a>>,
+        x: &[T],
+        neighbours: Neighbours<'_, T>,
+        y: &mut [T],
+    ) -> Result<(), RunError> {
+        let draw = draw.into();
+        neighbours.check(draw, x.len(), y.len())?;
+        let neighbours = Neighbours {
+            bias: neighbours.bias.map(bytemuck::cast_slice),
+            residual: neighbours.residual.map(bytemuck::cast_slice),
+        };
+        let call = Call {
+            neighbours,
+            ..Call::apart(Task::ForwardFused, draw, x, y)?
+        };
+        self.run_pieces(draw, call)
+    }
+
+    /// See [`cpu::bias_gradient`](crate::cpu::bias_gradient).
+    pub fn bias_gradient<T: Element>(&self, dx: &[T], dbias: &mut [T]) -> Result<(), RunError> {
+        let columns = dbias.len();
+        check_rows(dx.len(), columns)?;
+        let rows = dx.len().checked_div(columns).unwrap_or(0);
+        let sum = |dx: &[T], dbias: &mut [T]| {
+            let columns = dbias.len() as u64;
+            let (dx, dbias) = (bytemuck::cast_slice(dx), bytemuck::cast_slice_mut(dbias));
+            pollster::block_on(sum_rows(&self.kernels, T::DTYPE, columns, dx, dbias))
+                .map_err(|error| self.explain(error))
+        };
+        if dx.len() <= PIECE {
+            return sum(dx, dbias);
+        }
+        // Columns are summed each by itself; of rows the order matters.
+        let piece = (PIECE / rows).max(1);
+        for (dbias, first) in dbias.chunks_mut(piece).zip((0..columns).step_by(piece)) {
+            let rows = dx.chunks_exact(columns);
+            let columns: Vec<T> = rows.flat_map(|row| &row[first..first + dbias.len()]).copied().collect();
+            sum(&columns, dbias)?;
+        }
+        Ok(())
     }
 
     /// See [`cpu::backward`](crate::cpu::backward).

@@ -14,7 +14,7 @@ use super::params::{PARAMS_BYTES, Params, halves};
 use super::plan::Dispatch;
 use super::scope::ErrorScopes;
 use super::uniforms::filled;
-use super::variant::{Extent, ParameterPath, ShaderFile, Stream};
+use super::variant::{Extent, ParameterPath, ShaderFile, Stream, file};
 use super::{BindError, DeviceCallError, DeviceError, RecordError};
 use crate::Dropout;
 
@@ -179,20 +179,8 @@ pub(crate) struct DevicePipelines {
 }
 
 /// The files of load.wgsl and advance.wgsl, in the order in which they are joined.
-pub(crate) const LOAD: [ShaderFile; 2] = [
-    ShaderFile {
-        path: "shaders/params/params.wgsl",
-        text: include_str!("../../shaders/params/params.wgsl"),
-    },
-    ShaderFile {
-        path: "shaders/device/load.wgsl",
-        text: include_str!("../../shaders/device/load.wgsl"),
-    },
-];
-pub(crate) const ADVANCE: [ShaderFile; 1] = [ShaderFile {
-    path: "shaders/device/advance.wgsl",
-    text: include_str!("../../shaders/device/advance.wgsl"),
-}];
+pub(crate) const LOAD: [ShaderFile; 2] = [file!("params/params.wgsl"), file!("device/load.wgsl")];
+pub(crate) const ADVANCE: [ShaderFile; 1] = [file!("device/advance.wgsl")];
 
 impl Inner {
     fn device_pipelines(&self) -> Result<&DevicePipelines, DeviceError> {

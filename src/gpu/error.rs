@@ -154,7 +154,8 @@ pub enum BindError {
     },
     /// A bias does not fit into one binding.
     #[error(
-        "a row of {columns} columns takes {bytes} bytes, but a binding at most {max_binding_bytes};          request the device with a larger max_storage_buffer_binding_size"
+        "a row of {columns} columns takes {bytes} bytes, but a binding at most {max_binding_bytes}; \
+         request the device with a larger max_storage_buffer_binding_size"
     )]
     LongRow {
         /// Elements of the bias.
@@ -166,7 +167,8 @@ pub enum BindError {
     },
     /// The operation binds more buffers than the device allows.
     #[error(
-        "the operation binds {needed} storage buffers, the device allows {actual};          request it with a larger max_storage_buffers_per_shader_stage"
+        "the operation binds {needed} storage buffers, the device allows {actual}; \
+         request it with a larger max_storage_buffers_per_shader_stage"
     )]
     StorageBuffers {
         /// Buffers of the operation.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use super::bias_gradient::BuiltStages;
 use super::device_call::DevicePipelines;
 use super::params::PARAMS_BYTES;
 use super::plan::PlanLimits;
@@ -107,6 +108,7 @@ pub(crate) struct Inner {
     pub(crate) nothing: OnceLock<[wgpu::Buffer; 2]>,
     /// Built when a call first has its parameters on the device.
     pub(crate) device_pipelines: OnceLock<DevicePipelines>,
+    pub(crate) bias_gradients: BuiltStages,
     pub(crate) pipeline_cache: Option<wgpu::PipelineCache>,
     pipelines: RwLock<HashMap<Variant, wgpu::ComputePipeline>>,
 }
@@ -237,6 +239,7 @@ impl Kernels {
                 slots_layout,
                 nothing: OnceLock::new(),
                 device_pipelines: OnceLock::new(),
+                bias_gradients: BuiltStages::default(),
                 pipeline_cache: options.pipeline_cache.clone(),
                 pipelines: RwLock::default(),
             }),

@@ -13,9 +13,11 @@
 //! hardware where operand and result are known to be finite and normal, goes through integers for the whole
 //! tile where one element is not, and stores 128 bits at a time. Where the element offset is no multiple of
 //! 16, tiles cut blocks, and a variant that shifts the stream is taken; with an [`IndexMap`](crate::IndexMap) that is
-//! not one run of the stream, one that goes through a tile run by run and block by block. What is left at the end of a tensor
-//! goes through another, word by word.
+//! not one run of the stream, one that goes through a tile run by run and block by block. What is left at the end of a
+//! tensor goes through another, word by word, and so does a fused forward whose rows are not whole tiles. A
+//! [`DeviceCall`] has a small shader of its own that fills in the kernels' parameters, a [`BiasGradient`] two that sum.
 
+mod bias_gradient;
 mod binding;
 pub mod blocking;
 mod device_call;
@@ -33,6 +35,7 @@ mod slots;
 mod uniforms;
 pub mod variant;
 
+pub use bias_gradient::{BiasGradient, BiasGradientDescriptor};
 pub use binding::{BackwardMask, BindDescriptor, Binding, Operation, RowBias, StoredMask};
 pub use device_call::{Advance, AdvanceDescriptor, DeviceCall, DeviceCallDescriptor, STATE_BYTES, state_bytes};
 pub use error::{BindError, DeviceCallError, DeviceError, KernelsError, RecordError, RunError};

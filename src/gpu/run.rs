@@ -8,7 +8,10 @@ use std::task::{Poll, Waker};
 use wgpu::BufferBinding;
 
 use super::scope::ErrorScopes;
-use super::{BackwardMask, BindDescriptor, DeviceError, Kernels, Operation, RowBias, RunError, StoredMask};
+use super::{
+    BackwardMask, BiasGradientDescriptor, BindDescriptor, DeviceError, Kernels, Operation, RowBias, RunError,
+    StoredMask,
+};
 use crate::{DType, Dropout, IndexMap, MaskFormat};
 
 /// Where the ranges of a job lie.
@@ -220,6 +223,47 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
     for (download, host) in downloads {
         download.read(host)?;
     }
+    Ok(())
+}
+
+/// The gradient of a bias of so many columns. `dbias` may be longer, and goes up first: what the kernels leave alone
+/// comes back as it was.
+pub(crate) async fn sum_rows(
+    kernels: &Kernels,
+    dtype: DType,
+    columns: u64,
+    dx: &[u8],
+    dbias: &mut [u8],
+) -> Result<(), RunError> {
+    let (device, queue) = (kernels.device(), kernels.queue());
+    let scopes = ErrorScopes::push(device);
+    let [input, output, ..] = regions(kernels, [dx.len(), dbias.len(), 0, 0, 0, 0], Placement::APART);
+    // A buffer that could not be had would make each of the calls below fail in turn.
+    scopes.pop()?;
+
+    let scopes = ErrorScopes::push(device);
+    input.upload(queue, dx);
+    output.upload(queue, dbias);
+    let gradient = kernels.bind_bias_gradient(&BiasGradientDescriptor {
+        label: Some("wgpu_dropout::sum_rows"),
+        dtype,
+        elements: dx.len() as u64 / dtype.bytes(),
+        columns,
+        dx: input.binding(),
+        dbias: output.binding(),
+    })?;
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+        label: Some("wgpu_dropout::sum_rows"),
+    });
+    gradient.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+    let download = Download::encode(device, &mut encoder, &output);
+    queue.submit([encoder.finish()]);
+    scopes.pop()?;
+
+    download.map();
+    wait(device)?;
+    download.mapped().await?;
+    download.read(dbias)?;
     Ok(())
 }
 

@@ -18,10 +18,12 @@ use super::{
 };
 use crate::element::bit_mask_words;
 use crate::reference;
-use crate::{
-    DType, Draw, Dropout, Element, IndexMap, MaskFormat, Neighbours, Probability, RandomBits, ScaleMode, SliceError,
-};
+use crate::{DType, Draw, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, ScaleMode, SliceError};
 use half::{bf16, f16};
+
+mod neighbours;
+
+use neighbours::{FUSED_CASES, GRADIENT_CASES, compare_fused, compare_gradient};
 
 /// The self-test could not be run; that a kernel is wrong is no error but a [`Comparison`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -283,7 +285,8 @@ const RESIDUAL_IN_PLACE: Placement = Placement {
 /// An operation of the table.
 #[derive(Clone, Copy)]
 struct Subject {
-    task: Task,
+    /// None: the gradient of a bias, which is no job of a binding.
+    task: Option<Task>,
     dtype: DType,
     random_bits: RandomBits,
     placement: Placement,
@@ -296,7 +299,7 @@ impl Subject {
         for random_bits in RandomBits::ALL {
             for format in MaskFormat::ALL {
                 subjects.push(Self {
-                    task: Task::Mask(format),
+                    task: Some(Task::Mask(format)),
                     dtype: DType::F32,
                     random_bits,
                     placement: Placement::APART,
@@ -307,7 +310,7 @@ impl Subject {
             for placement in [Placement::APART, TENSORS_SHARE, Placement::IN_PLACE] {
                 let mut push = |task, random_bits| {
                     subjects.push(Self {
-                        task,
+                        task: Some(task),
                         dtype,
                         random_bits,
                         placement,
@@ -321,9 +324,15 @@ impl Subject {
                 }
                 push(Task::Inference, RandomBits::B32);
             }
+            subjects.push(Self {
+                task: None,
+                dtype,
+                random_bits: RandomBits::B32,
+                placement: Placement::APART,
+            });
             for placement in [Placement::APART, ALL_SHARE, Placement::IN_PLACE, RESIDUAL_IN_PLACE] {
                 subjects.extend(RandomBits::ALL.map(|random_bits| Self {
-                    task: Task::ForwardFused,
+                    task: Some(Task::ForwardFused),
                     dtype,
                     random_bits,
                     placement,
@@ -339,7 +348,7 @@ impl Subject {
             ] {
                 for format in MaskFormat::ALL {
                     subjects.push(Self {
-                        task: Task::Backward(Some(format)),
+                        task: Some(Task::Backward(Some(format))),
                         dtype,
                         random_bits: RandomBits::B32,
                         placement,
@@ -352,16 +361,17 @@ impl Subject {
 
     fn name(&self) -> String {
         let task = match self.task {
-            Task::Forward(None) => "forward",
-            Task::ForwardFused => "fused forward",
-            Task::Forward(Some(MaskFormat::Bits)) => "forward storing bits",
-            Task::Forward(Some(MaskFormat::Bytes)) => "forward storing bytes",
-            Task::Backward(None) => "backward",
-            Task::Backward(Some(MaskFormat::Bits)) => "backward from bits",
-            Task::Backward(Some(MaskFormat::Bytes)) => "backward from bytes",
-            Task::Mask(MaskFormat::Bits) => "bit mask",
-            Task::Mask(MaskFormat::Bytes) => "byte mask",
-            Task::Inference => "inference",
+            Some(Task::Forward(None)) => "forward",
+            Some(Task::ForwardFused) => "fused forward",
+            Some(Task::Forward(Some(MaskFormat::Bits))) => "forward storing bits",
+            Some(Task::Forward(Some(MaskFormat::Bytes))) => "forward storing bytes",
+            Some(Task::Backward(None)) => "backward",
+            Some(Task::Backward(Some(MaskFormat::Bits))) => "backward from bits",
+            Some(Task::Backward(Some(MaskFormat::Bytes))) => "backward from bytes",
+            Some(Task::Mask(MaskFormat::Bits)) => "bit mask",
+            Some(Task::Mask(MaskFormat::Bytes)) => "byte mask",
+            Some(Task::Inference) => "inference",
+            None => "gradient of a bias",
         };
         let placement = match self.placement {
             Placement::APART => "",
@@ -373,7 +383,7 @@ impl Subject {
             _ => ", all in one buffer",
         };
         let dtype = match self.task {
-            Task::Mask(_) => "",
+            Some(Task::Mask(_)) => "",
             _ => self.dtype.name(),
         };
         format!("{dtype} {task}, {} bits{placement}", self.random_bits.bits())
@@ -382,178 +392,29 @@ impl Subject {
     }
 }
 
-/// A case of the fused forward: rows of so many columns, from where, how likely, over which mask strides.
-struct FusedCase {
-    shape: &'static [u64],
-    mask_strides: &'static [u64],
-    element_offset: u64,
-    p: f64,
-    scale_mode: ScaleMode,
-}
-
-/// Rows of whole tiles and others, aligned and shifted streams, factors from 1 to 2^32, and none kept.
-const FUSED_CASES: [FusedCase; 12] = {
-    use ScaleMode::{Classic, Inverted};
-    const fn case(shape: &'static [u64], element_offset: u64, p: f64, scale_mode: ScaleMode) -> FusedCase {
-        FusedCase {
-            shape,
-            mask_strides: &[],
-            element_offset,
-            p,
-            scale_mode,
-        }
-    }
-    const fn mapped(shape: &'static [u64], mask_strides: &'static [u64], p: f64) -> FusedCase {
-        FusedCase {
-            shape,
-            mask_strides,
-            element_offset: (1 << 34) - 77,
-            p,
-            scale_mode: Inverted,
-        }
-    }
-    [
-        case(&[1, 1], 0, 0.5, Inverted),
-        case(&[37, 112], 0, 0.5, Inverted),
-        case(&[37, 112], (1 << 34) - 1001, 0.3, Inverted),
-        case(&[65, 64], (1 << 36) - 1024, 0.1, Classic),
-        case(&[33, 31], 16, 0.1, Inverted),
-        case(&[901, 1], 5, 0.25, Inverted),
-        case(&[1, 4099], 0, 0.4, Inverted),
-        case(&[40, 64], 0, 0.0, Inverted),
-        case(&[20, 48], 0, 1.0, Inverted),
-        case(&[31, 64], 7, 1.0 - 1e-12, Inverted),
-        mapped(&[61, 80], &[1, 0], 0.2),
-        mapped(&[3, 7, 49], &[7, 1, 0], 0.5),
-    ]
-};
-
-/// Compares the fused forward with every neighbourhood.
-async fn compare_fused(
-    kernels: &Kernels,
-    subject: &Subject,
-    case: &FusedCase,
-) -> Result<(u64, Option<Difference>), RunError> {
-    match subject.dtype {
-        DType::F32 => compare_fused_elements::<f32>(kernels, subject, case).await,
-        DType::F16 => compare_fused_elements::<f16>(kernels, subject, case).await,
-        DType::Bf16 => compare_fused_elements::<bf16>(kernels, subject, case).await,
-    }
-}
-
-async fn compare_fused_elements<T: Element>(
-    kernels: &Kernels,
-    subject: &Subject,
-    case: &FusedCase,
-) -> Result<(u64, Option<Difference>), RunError> {
-    let dropout = Dropout {
-        probability: Probability::new(case.p, subject.random_bits).map_err(|_| unreachable_case())?,
-        scale_mode: case.scale_mode,
-        seed: SEED,
-        subsequence: SUBSEQUENCE,
-        element_offset: case.element_offset,
-    };
-    // The table's own are maps.
-    let map = IndexMap::new(case.shape, case.mask_strides).ok();
-    let map = map.filter(|_| !case.mask_strides.is_empty());
-    let draw = map.as_ref().map_or(Draw::from(&dropout), |map| dropout.over(map));
-    let elements: u64 = case.shape.iter().product();
-    let columns = case.shape.last().map_or(0, |&columns| columns as usize);
-    let unit = subject.dtype.bytes() as usize;
-    let x = painted(subject.dtype, elements, 0);
-    let residual = painted(subject.dtype, elements, 1);
-    let mut bias = painted(subject.dtype, columns as u64, 2);
-    // Every third sum of the first row is zero.
-    for (bias, x) in bias.chunks_exact_mut(unit).zip(x.chunks_exact(unit)).step_by(3) {
-        bias.copy_from_slice(x);
-        // The sign is the last byte's where the host is little-endian, as every host of wgpu is.
-        bias[if cfg!(target_endian = "little") { unit - 1 } else { 0 }] ^= 0x80;
-    }
-    let elements_of = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, T>(bytes);
-    let mut compared = 0;
-    for (has_bias, has_residual) in [(true, true), (true, false), (false, true), (false, false)] {
-        let Placement {
-            in_place,
-            residual_in_place,
-            ..
-        } = subject.placement;
-        if residual_in_place && !has_residual {
-            continue;
-        }
-        let (bias_elements, residual_elements) = (elements_of(&bias), elements_of(&residual));
-        let neighbours = Neighbours {
-            bias: has_bias.then_some(&bias_elements[..]),
-            residual: has_residual.then_some(&residual_elements[..]),
-        };
-        let mut expected = vec![T::zeroed(); elements as usize];
-        reference::forward_fused(draw, &elements_of(&x), neighbours, &mut expected)?;
-        let expected: &[u8] = bytemuck::cast_slice(&expected);
-        let mut output = guarded(expected.len());
-        if in_place {
-            output[..x.len()].copy_from_slice(&x);
-        } else if residual_in_place {
-            output[..x.len()].copy_from_slice(&residual);
-        }
-        let job = Job {
-            dropout,
-            map: map.as_ref(),
-            task: Task::ForwardFused,
-            dtype: subject.dtype,
-            elements,
-            placement: subject.placement,
-            prefill: true,
-            input: if in_place { &[] } else { &x },
-            output: &mut output,
-            bias: has_bias.then_some(&bias[..]),
-            residual: has_residual.then_some(if residual_in_place { &[] } else { &residual[..] }),
-            mask_in: &[],
-            mask_out: &mut [],
-        };
-        run_job(kernels, job).await?;
-        compared += elements;
-        let (tensor, guard) = output.split_at(expected.len());
-        let in_tensor = first_difference(expected, tensor, unit).map(|found| ("output", found));
-        let in_guard = || first_difference(&vec![SENTINEL; guard.len()], guard, 4);
-        let found = in_tensor.or_else(|| in_guard().map(|found| ("guard after the output, word", found)));
-        if let Some((place, (index, expected, actual))) = found {
-            let lanes = u64::from(subject.random_bits.lanes());
-            let g = draw.global(index.min(elements - 1));
-            let case = format!(
-                "{:?} from {:#x}, p {}, {:?}, bias {has_bias}, residual {has_residual}",
-                case.shape, case.element_offset, case.p, case.scale_mode
-            );
-            let difference = Difference {
-                case,
-                place,
-                index,
-                block_lane: (g / lanes, g % lanes),
-                input: None,
-                expected,
-                actual,
-            };
-            return Ok((compared, Some(difference)));
-        }
-    }
-    Ok((compared, None))
-}
-
 /// What the reference says: output and mask.
-fn expected(subject: &Subject, draw: Draw<'_>, elements: u64, input: &[u8]) -> Result<(Vec<u8>, Vec<u8>), SliceError> {
-    fn tensor<T: Element>(subject: &Subject, draw: Draw<'_>, input: &[u8]) -> Result<Vec<u8>, SliceError> {
+fn expected(
+    task: Task,
+    dtype: DType,
+    draw: Draw<'_>,
+    elements: u64,
+    input: &[u8],
+) -> Result<(Vec<u8>, Vec<u8>), SliceError> {
+    fn tensor<T: Element>(task: Task, draw: Draw<'_>, input: &[u8]) -> Result<Vec<u8>, SliceError> {
         let mut y: Vec<T> = bytemuck::pod_collect_to_vec(input);
-        match subject.task {
+        match task {
             Task::Inference => reference::inference_in_place(draw, &mut y)?,
             _ => reference::forward_in_place(draw, &mut y)?,
         }
         Ok(bytemuck::cast_slice(&y).to_vec())
     }
-    let output = match (subject.task, subject.dtype) {
+    let output = match (task, dtype) {
         (Task::Mask(_), _) => Vec::new(),
-        (_, DType::F32) => tensor::<f32>(subject, draw, input)?,
-        (_, DType::F16) => tensor::<f16>(subject, draw, input)?,
-        (_, DType::Bf16) => tensor::<bf16>(subject, draw, input)?,
+        (_, DType::F32) => tensor::<f32>(task, draw, input)?,
+        (_, DType::F16) => tensor::<f16>(task, draw, input)?,
+        (_, DType::Bf16) => tensor::<bf16>(task, draw, input)?,
     };
-    let mask = match subject.task {
+    let mask = match task {
         Task::Forward(Some(format)) | Task::Backward(Some(format)) | Task::Mask(format) => {
             mask_bytes(format, draw, elements)?
         }
@@ -583,6 +444,14 @@ fn guarded(bytes: usize) -> Vec<u8> {
     vec![SENTINEL; if bytes == 0 { 0 } else { bytes + GUARD }]
 }
 
+/// The first difference in an output, or in the guard after it.
+fn first_outside(expected: &[u8], output: &[u8], unit: usize) -> Option<(&'static str, (u64, u32, u32))> {
+    let (tensor, guard) = output.split_at(expected.len());
+    let in_tensor = first_difference(expected, tensor, unit).map(|found| ("output", found));
+    let in_guard = || first_difference(&vec![SENTINEL; guard.len()], guard, 4);
+    in_tensor.or_else(|| in_guard().map(|found| ("guard after the output, word", found)))
+}
+
 /// The first unit of `unit` bytes in which two equally long byte strings differ.
 fn first_difference(expected: &[u8], actual: &[u8], unit: usize) -> Option<(u64, u32, u32)> {
     let bits = |unit: &[u8]| unit.iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte));
@@ -594,7 +463,35 @@ fn first_difference(expected: &[u8], actual: &[u8], unit: usize) -> Option<(u64,
         .map(|(i, (e, a))| (i as u64, bits(e), bits(a)))
 }
 
-async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Result<Option<Difference>, RunError> {
+impl Subject {
+    /// Cases of the table that it goes through.
+    fn cases(&self) -> usize {
+        match self.task {
+            None => GRADIENT_CASES.len(),
+            Some(Task::ForwardFused) => FUSED_CASES.len(),
+            Some(_) => CASES.len(),
+        }
+    }
+}
+
+/// One case: how many elements were compared, and the first that differs.
+async fn compare_nth(kernels: &Kernels, subject: &Subject, n: usize) -> Result<(u64, Option<Difference>), RunError> {
+    match subject.task {
+        None => compare_gradient(kernels, subject, GRADIENT_CASES[n]).await,
+        Some(Task::ForwardFused) => compare_fused(kernels, subject, &FUSED_CASES[n]).await,
+        Some(task) => {
+            let difference = compare_case(kernels, subject, task, &CASES[n]).await?;
+            Ok((CASES[n].elements, difference))
+        }
+    }
+}
+
+async fn compare_case(
+    kernels: &Kernels,
+    subject: &Subject,
+    task: Task,
+    case: &Case,
+) -> Result<Option<Difference>, RunError> {
     let dropout = Dropout {
         probability: Probability::new(case.p, subject.random_bits).map_err(|_| unreachable_case())?,
         scale_mode: case.scale_mode,
@@ -603,7 +500,7 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
         element_offset: case.element_offset,
     };
     let elements = case.elements;
-    let has_tensor = !matches!(subject.task, Task::Mask(_));
+    let has_tensor = !matches!(task, Task::Mask(_));
     let input = if has_tensor {
         painted(subject.dtype, elements, 0)
     } else {
@@ -611,8 +508,8 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
     };
     let map = case.map();
     let draw = map.as_ref().map_or(Draw::from(&dropout), |map| dropout.over(map));
-    let (expected_output, expected_mask) = expected(subject, draw, elements, &input)?;
-    let stores = matches!(subject.task, Task::Forward(Some(_)) | Task::Mask(_));
+    let (expected_output, expected_mask) = expected(task, subject.dtype, draw, elements, &input)?;
+    let stores = matches!(task, Task::Forward(Some(_)) | Task::Mask(_));
     let mut output = guarded(expected_output.len());
     let in_place = subject.placement.in_place;
     if in_place {
@@ -624,7 +521,7 @@ async fn compare_case(kernels: &Kernels, subject: &Subject, case: &Case) -> Resu
         Job {
             dropout,
             map: map.as_ref(),
-            task: subject.task,
+            task,
             dtype: subject.dtype,
             elements,
             placement: subject.placement,
@@ -791,17 +688,10 @@ pub async fn run(
                 operation: subject.name(),
                 source,
             };
-            let is_fused = subject.task == Task::ForwardFused;
-            for case in FUSED_CASES.iter().filter(|_| is_fused) {
-                let (elements, difference) = compare_fused(kernels, subject, case).await.map_err(failed)?;
+            for n in 0..subject.cases() {
+                let (elements, difference) = compare_nth(kernels, subject, n).await.map_err(failed)?;
                 comparison.cases += 1;
                 comparison.elements += elements;
-                comparison.difference = comparison.difference.or(difference);
-            }
-            for case in CASES.iter().filter(|_| !is_fused) {
-                let difference = compare_case(kernels, subject, case).await.map_err(failed)?;
-                comparison.cases += 1;
-                comparison.elements += case.elements;
                 if difference.is_some() {
                     comparison.difference = difference;
                     break;
@@ -1079,14 +969,8 @@ mod tests {
         let mut reached = HashSet::new();
         for (_, kernels) in kernels_of(&device, &queue, Coverage::Every).expect("kernels") {
             for subject in Subject::all() {
-                if subject.task == Task::ForwardFused {
-                    for case in &FUSED_CASES {
-                        pollster::block_on(compare_fused(&kernels, &subject, case)).expect("a run");
-                    }
-                    continue;
-                }
-                for case in &CASES {
-                    pollster::block_on(compare_case(&kernels, &subject, case)).expect("a run");
+                for n in 0..subject.cases() {
+                    pollster::block_on(compare_nth(&kernels, &subject, n)).expect("a run");
                 }
             }
             reached.extend(kernels.built());

@@ -22,6 +22,7 @@ macro_rules! file {
         }
     };
 }
+pub(crate) use file;
 
 /// One file of `shaders/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -292,9 +293,24 @@ impl Variant {
                 files.push(file!("element/exact.wgsl"));
             }
             match tensor.dtype {
-                DType::F32 => files.push(file!("element/f32.wgsl")),
-                DType::F16 => files.extend([file!("element/packed.wgsl"), file!("element/f16.wgsl")]),
-                DType::Bf16 => files.extend([file!("element/packed.wgsl"), file!("element/bf16.wgsl")]),
+                DType::F32 => {
+                    files.push(file!("element/f32.wgsl"));
+                    if tensor.neighbours.is_some() {
+                        files.push(file!("element/as_f32.wgsl"));
+                    }
+                }
+                DType::F16 => files.extend([
+                    file!("element/halves.wgsl"),
+                    file!("element/packed.wgsl"),
+                    file!("element/as_f16.wgsl"),
+                    file!("element/f16.wgsl"),
+                ]),
+                DType::Bf16 => files.extend([
+                    file!("element/halves.wgsl"),
+                    file!("element/packed.wgsl"),
+                    file!("element/as_bf16.wgsl"),
+                    file!("element/bf16.wgsl"),
+                ]),
             }
             files.push(file!("element/range.wgsl"));
             match tensor.neighbours {
@@ -314,12 +330,7 @@ impl Variant {
                         DType::F32 => file!("fused/words.wgsl"),
                         DType::F16 | DType::Bf16 => file!("fused/halves.wgsl"),
                     },
-                    match tensor.dtype {
-                        DType::F32 => file!("fused/as_f32.wgsl"),
-                        DType::F16 => file!("fused/as_f16.wgsl"),
-                        DType::Bf16 => file!("fused/as_bf16.wgsl"),
-                    },
-                    file!("fused/sum.wgsl"),
+                    file!("element/sum.wgsl"),
                     file!("fused/apply.wgsl"),
                 ]),
             }
@@ -594,10 +605,14 @@ mod tests {
         let beside = crate::gpu::device_call::LOAD
             .into_iter()
             .chain(crate::gpu::device_call::ADVANCE);
+        let gradients = DType::ALL.into_iter().flat_map(|dtype| {
+            [Extent::Whole, Extent::Tail].map(|extent| crate::gpu::bias_gradient::files(dtype, extent).concat())
+        });
         let used: BTreeSet<_> = variants
             .iter()
             .flat_map(Variant::files)
             .chain(beside)
+            .chain(gradients.flatten())
             .map(|file| file.path.to_owned())
             .collect();
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -4,7 +4,7 @@ use std::error::Error;
 
 #[cfg(feature = "gpu")]
 use wgpu_dropout::gpu::blocking::Context;
-use wgpu_dropout::{Draw, Dropout, Element, IndexMap, cpu, reference};
+use wgpu_dropout::{Draw, Dropout, Element, IndexMap, Neighbours, cpu, reference};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -89,6 +89,7 @@ backends! {
     forward_in_place<T>(x: &mut [T]);
     forward_with_bit_mask<T>(x: &[T], y: &mut [T], mask: &mut [u32]);
     forward_with_byte_mask<T>(x: &[T], y: &mut [T], mask: &mut [u8]);
+    forward_fused<T>(x: &[T], neighbours: Neighbours<'_, T>, y: &mut [T]);
     backward<T>(dy: &[T], dx: &mut [T]);
     backward_in_place<T>(dy: &mut [T]);
     backward_from_bit_mask<T>(dy: &[T], mask: &[u32], dx: &mut [T]);

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use sha2::{Digest, Sha256};
-use wgpu_dropout::{DType, Element, IndexMap, ScaleMode, SliceError, bit_mask_words};
+use wgpu_dropout::{DType, Element, IndexMap, Neighbours, ScaleMode, SliceError, bit_mask_words};
 
 use super::Bits;
 use super::backend::Backend;
@@ -23,6 +23,33 @@ pub fn mapped_vectors<B: Backend>(over: impl Fn(IndexMap) -> B) {
     assert_eq!(cases.len(), 7);
     for case in &cases {
         dropout_case_of_any_type(&over(case.map()), case);
+    }
+}
+
+/// Every case of `fused_v1.json`.
+pub fn fused_vectors(backend: &impl Backend) {
+    fn check<T: Element + Bits>(backend: &impl Backend, case: &vectors::Fused) {
+        let x: Vec<T> = T::from_hex(&case.input);
+        assert_eq!(x.len(), case.rows * case.cols);
+        let bias = case.bias.as_ref().map(|bias| T::from_hex(bias));
+        let residual = case.residual.as_ref().map(|residual| T::from_hex(residual));
+        let neighbours = Neighbours {
+            bias: bias.as_deref(),
+            residual: residual.as_deref(),
+        };
+        let mut y = x.clone();
+        backend.forward_fused(&case.dropout(), &x, neighbours, &mut y).unwrap();
+        let context = format!("{}, {}", case.name, backend.name());
+        T::assert_same(&y, &T::from_hex(&case.output), &context);
+    }
+    let cases = vectors::fused();
+    assert_eq!(cases.len(), 15);
+    for case in &cases {
+        match case.dtype() {
+            DType::F32 => check::<f32>(backend, case),
+            DType::F16 => check::<f16>(backend, case),
+            DType::Bf16 => check::<bf16>(backend, case),
+        }
     }
 }
 

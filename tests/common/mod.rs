@@ -7,7 +7,7 @@ pub mod checks;
 pub mod vectors;
 
 use half::{bf16, f16};
-use wgpu_dropout::Element;
+use wgpu_dropout::{DType, Element};
 
 /// Element types by their bits.
 pub trait Bits: Copy {
@@ -88,5 +88,18 @@ pub fn painted<T: Element + Bits>(length: usize) -> Vec<T> {
                 T::from_bits32(bits)
             }
         })
+        .collect()
+}
+
+/// Ordinary numbers, whose sum depends on the order.
+pub fn ordinary<T: Element + Bits>(length: usize) -> Vec<T> {
+    (0..length)
+        .map(|i| (i as f32 * 0.37).sin() * f32::from_bits(0x3f80_1234))
+        .map(|value| match T::DTYPE {
+            DType::F32 => value.to_bits(),
+            DType::F16 => f16::from_f32(value).to_bits().into(),
+            DType::Bf16 => bf16::from_f32(value).to_bits().into(),
+        })
+        .map(T::from_bits32)
         .collect()
 }

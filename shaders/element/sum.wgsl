@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// f32 sums on the bits, round to nearest even. Expects nothing.
+// f32 sums on the bits, round to nearest even. Expects narrowed and NAN of the element type as f32.
 
 const SIGN: u32 = 0x80000000u;
-
-fn is_nan(x: u32) -> bool {
-    return (x & 0x7fffffffu) > 0x7f800000u;
-}
 
 // Right where the sum is zero or normal, and the operands are. The sign of a zero sum, which drivers need not
 // keep, is put right: minus only where both operands are.
@@ -47,4 +43,10 @@ fn sum_exact(a: u32, b: u32) -> u32 {
     let number = select(finite, a & b & SIGN, sum == 0u);
     let infinite = select(big, 0x7fc00000u, small_magnitude == 0x7f800000u && differ);
     return select(select(number, infinite, big_magnitude == 0x7f800000u), 0x7fc00000u, big_magnitude > 0x7f800000u);
+}
+
+// To the element type; a NaN is the canonical one.
+fn narrowed_any(x: vec4<u32>) -> vec4<u32> {
+    let is_nan = (x & vec4<u32>(~SIGN)) > vec4<u32>(0x7f800000u);
+    return select(narrowed(x), vec4<u32>(NAN), is_nan);
 }

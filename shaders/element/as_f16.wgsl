@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// f16 elements, left-aligned, as f32 and back, on integers. Expects f16.wgsl.
+// f16 elements, left-aligned, as f32 and back, on integers. Expects nothing.
+
+const NAN: u32 = 0x7e000000u;  // the canonical one
+
+// Exponent bias of f32 over f16, in f32's place.
+const REBIAS: u32 = 0x38000000u;  // (127 - 15) << 23
 
 // Of a number that is finite: normal as an f32, or zero.
 fn widened(x: vec4<u32>) -> vec4<u32> {
-    let magnitude = x & vec4<u32>(MAGNITUDE);
+    let magnitude = x & vec4<u32>(0x7fff0000u);
     let normal = (magnitude >> vec4<u32>(3u)) + vec4<u32>(REBIAS);
     // A subnormal f16 is its integer times 2^-24.
     let scaled = bitcast<vec4<u32>>(vec4<f32>(magnitude >> vec4<u32>(16u))) - vec4<u32>(24u << 23u);
@@ -11,7 +16,15 @@ fn widened(x: vec4<u32>) -> vec4<u32> {
     return select(finite, vec4<u32>(0u), magnitude == vec4<u32>(0u)) | (x ^ magnitude);
 }
 
-// Of any number but NaN; what is too great becomes infinite.
+// Of any number.
+fn widened_any(x: vec4<u32>) -> vec4<u32> {
+    let magnitude = x & vec4<u32>(0x7fff0000u);
+    let fraction = (magnitude & vec4<u32>(0x03ff0000u)) >> vec4<u32>(3u);
+    let special = (x ^ magnitude) | vec4<u32>(0x7f800000u) | fraction;
+    return select(widened(x), special, magnitude >= vec4<u32>(0x7c000000u));
+}
+
+// Of any number but NaN; what is too great becomes infinite. To nearest even.
 fn narrowed(x: vec4<u32>) -> vec4<u32> {
     let magnitude = x & vec4<u32>(0x7fffffffu);
     // Drop 13 bits of the significand, more where the result is subnormal; 25 leave nothing to round up.
@@ -23,14 +36,4 @@ fn narrowed(x: vec4<u32>) -> vec4<u32> {
     let result = (significand + half + odd) >> shift;
     let narrow = ((max(exponent, vec4<u32>(113u)) - vec4<u32>(113u)) << vec4<u32>(10u)) + result;
     return (min(narrow, vec4<u32>(0x7c00u)) << vec4<u32>(16u)) | (x ^ magnitude);
-}
-
-fn widened_exact(x: u32) -> u32 {
-    let magnitude = x & MAGNITUDE;
-    let special = (x ^ magnitude) | 0x7f800000u | ((magnitude & 0x03ff0000u) >> 3u);
-    return select(widened(vec4<u32>(x)).x, special, magnitude >= 0x7c000000u);
-}
-
-fn narrowed_exact(x: u32) -> u32 {
-    return select(narrowed(vec4<u32>(x)).x, 0x7e000000u, is_nan(x));
 }

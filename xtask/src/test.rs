@@ -11,11 +11,12 @@ const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
 const SWIFTSHADER: &str = "swiftshader/vulkan";
 
 /// Examples that are run; each checks its own output.
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
     "several_buffers",
     "own_device",
     "fuse_into_your_kernel",
     "why_scale",
+    "train_mlp",
     "checkpoint_resume",
 ];
 

@@ -108,6 +108,7 @@ fn masks<T: Element>(
                 dtype: T::DTYPE,
                 elements,
                 map: None,
+                seeds: None,
                 operation,
             })
             .unwrap()
@@ -178,6 +179,7 @@ fn maps<T: Element>(
                 dtype: T::DTYPE,
                 elements: n,
                 map: Some(&map),
+                seeds: None,
                 operation: Operation::Forward {
                     x: input.as_entire_buffer_binding(),
                     y: output.as_entire_buffer_binding(),
@@ -264,6 +266,7 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
                 dtype: T::DTYPE,
                 elements: x.len() as u64,
                 map: None,
+                seeds: None,
                 operation: Operation::Forward {
                     x: input.as_entire_buffer_binding(),
                     y: output.as_entire_buffer_binding(),

@@ -34,6 +34,7 @@ fn bind(kernels: &Kernels) -> Binding {
             dtype: DType::F32,
             elements: 1 << 18,
             map: None,
+            seeds: None,
             operation,
         })
         .unwrap()

@@ -83,6 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dtype: DType::F32,
         elements: ELEMENTS as u64,
         map: None,
+        seeds: None,
         operation: Operation::Forward {
             x: tensor.as_entire_buffer_binding(),
             y: tensor.as_entire_buffer_binding(),

@@ -81,6 +81,7 @@ impl Part {
             dtype: DType::F32,
             elements: x.len() as u64,
             map: None,
+            seeds: None,
             operation: Operation::Forward {
                 x: input.as_entire_buffer_binding(),
                 y: y.as_entire_buffer_binding(),

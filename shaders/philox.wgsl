@@ -11,21 +11,21 @@ fn philox_round(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     return vec4<u32>(b.y ^ counter.y ^ key.x, b.x, a.y ^ counter.w ^ key.y, a.x);
 }
 
-// What blocks with the same upper word (and key and subsequence) have in common.
+// What blocks with the same upper word (and seed and subsequence) have in common.
 struct Neighbours {
     word: u32,             // word 1 after the first round
     product: vec2<u32>,    // of word 0 after the first round, for the second
 }
 
-fn neighbours(upper_word: u32) -> Neighbours {
+fn neighbours(seed: vec2<u32>, upper_word: u32) -> Neighbours {
     let b = multiply_wide(0xCD9E8D57u, params.subsequence.x);
-    return Neighbours(b.x, multiply_wide(0xD2511F53u, b.y ^ upper_word ^ params.seed.x));
+    return Neighbours(b.x, multiply_wide(0xD2511F53u, b.y ^ upper_word ^ seed.x));
 }
 
 // The block with this lower word among them.
-fn philox4x32_10(shared_by: Neighbours, lower_word: u32) -> vec4<u32> {
+fn philox4x32_10(seed: vec2<u32>, shared_by: Neighbours, lower_word: u32) -> vec4<u32> {
     // The first two rounds, as far as they are the block's own.
-    var key = params.seed;
+    var key = seed;
     let a = multiply_wide(0xD2511F53u, lower_word);
     let b = multiply_wide(0xCD9E8D57u, a.y ^ params.subsequence.y ^ key.y);
     key += WEYL;

@@ -69,6 +69,12 @@ impl Dropout {
         Self { probability, ..self }
     }
 
+    /// The same call with another seed.
+    #[must_use]
+    pub const fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
     /// The same call on another subsequence.
     #[must_use]
     pub const fn with_subsequence(self, subsequence: u64) -> Self {

@@ -33,6 +33,19 @@ pub enum SliceError {
         /// Elements of the map.
         expected: u64,
     },
+    /// There is not one seed for each stretch of the tensor.
+    #[error(
+        "{elements} elements, but {seeds} seeds of {elements_per_seed} elements each; give one seed for each \
+         {elements_per_seed} elements"
+    )]
+    Seeds {
+        /// Elements of the call.
+        elements: u64,
+        /// Seeds given.
+        seeds: u64,
+        /// Elements that share a seed.
+        elements_per_seed: u64,
+    },
     /// A tensor is not whole rows of a bias.
     #[error("{elements} elements are no whole rows of {columns}, the bias' length; give a bias as long as a row")]
     Rows {

@@ -6,8 +6,6 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::{Dropout, SliceError};
-
 /// Maps the elements of a tensor, in storage order, to elements of the random stream (contract section 8).
 ///
 /// The element at local index `(i0, ..., ik)` of a tensor of shape `(n0, ..., nk)`, stored row-major, takes
@@ -418,73 +416,10 @@ fn check_rank<T>(name: &'static str, actual: usize, shape: &[T]) -> Result<(), I
     })
 }
 
-/// A dropout call and where its elements lie in the stream: made of a `&Dropout` or by [`Dropout::over`].
-#[derive(Clone, Copy, Debug)]
-pub struct Draw<'a> {
-    pub(crate) dropout: &'a Dropout,
-    pub(crate) map: Option<&'a IndexMap>,
-}
-
-impl<'a> From<&'a Dropout> for Draw<'a> {
-    fn from(dropout: &'a Dropout) -> Self {
-        Self { dropout, map: None }
-    }
-}
-
-impl Dropout {
-    /// The same call over a tensor whose elements lie in the stream as the map says.
-    #[must_use]
-    pub const fn over<'a>(&'a self, map: &'a IndexMap) -> Draw<'a> {
-        Draw {
-            dropout: self,
-            map: Some(map),
-        }
-    }
-}
-
-impl Draw<'_> {
-    /// Checks that a tensor of so many elements is the map's and that none of them passes global index 2^64.
-    ///
-    /// # Errors
-    ///
-    /// [`SliceError::Map`] or [`SliceError::Offset`]; the calls over slices give the same.
-    pub fn check(&self, elements: u64) -> Result<(), SliceError> {
-        let Some(map) = self.map else {
-            return Ok(self.dropout.check_len(elements)?);
-        };
-        if elements != map.elements {
-            return Err(SliceError::Map {
-                elements,
-                expected: map.elements,
-            });
-        }
-        match elements {
-            0 => Ok(()),
-            _ => Ok(self.dropout.check_last(map.last())?),
-        }
-    }
-
-    /// The least and the greatest global index of a tensor of so many elements (or the map's), if it has any.
-    pub(crate) fn span(&self, elements: u64) -> Option<(u64, u64)> {
-        let first = self.dropout.element_offset;
-        let (near, far) = match self.map {
-            None => (0, elements.checked_sub(1)?),
-            Some(map) if map.elements == 0 => return None,
-            // Of a window, the whole tensor's: its least index need not be the first element's.
-            Some(map) => (map.offset, map.last()),
-        };
-        Some((first.saturating_add(near), first.saturating_add(far)))
-    }
-
-    /// Global index of local element `i`.
-    pub(crate) fn global(&self, i: u64) -> u64 {
-        self.dropout.element_offset + self.map.map_or(i, |map| map.index(i))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dropout;
 
     fn merged(map: &IndexMap) -> Vec<(u64, u64)> {
         map.merged().iter().map(|d| (d.length, d.stride)).collect()

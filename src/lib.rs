@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod cpu;
+mod draw;
 mod dropout;
 mod element;
 mod error;
@@ -14,11 +15,12 @@ mod probability;
 pub mod reference;
 mod state;
 
+pub use draw::Draw;
 pub use dropout::{Dropout, FreshSeedError, OffsetOverflow};
 pub use element::{DType, Element, MaskFormat, bit_mask_words};
 pub use error::SliceError;
 pub use fused::Neighbours;
-pub use index_map::{Dimension, Draw, IndexMap, IndexMapError};
+pub use index_map::{Dimension, IndexMap, IndexMapError};
 pub use philox::{Philox4x32, philox4x32_10};
 pub use probability::{Probability, ProbabilityError, RandomBits, ScaleMode};
 pub use state::{Blocks, DropoutState, SubsequencesExhausted};

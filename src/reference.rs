@@ -57,7 +57,7 @@ fn integer(dropout: &Dropout, g: u64) -> u64 {
 pub fn keeps<'a>(draw: impl Into<Draw<'a>>, i: u64) -> bool {
     let draw = draw.into();
     // Section 8: where local element i lies in the stream.
-    integer(draw.dropout, draw.global(i)) < draw.dropout.probability.threshold()
+    integer(&draw.dropout_of(i), draw.global(i)) < draw.dropout.probability.threshold()
 }
 
 // Section 5: what becomes of a kept element.

@@ -21,7 +21,8 @@ use wgpu_dropout::gpu::{
     state_bytes,
 };
 use wgpu_dropout::{
-    DType, Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference,
+    DType, Draw, Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, bit_mask_words, cpu,
+    reference,
 };
 
 fn main() {
@@ -68,6 +69,7 @@ fn main() {
         trial("a tensor longer than a binding", longer_than_a_binding);
         trial("several buffers, one tensor", several_buffers);
         trial("index maps cut into windows anywhere", mapped_windows);
+        trial("seeds of rows that windows cut anywhere", seeds_in_windows);
         trial("samples of one input in one recording", samples);
         trial("recordings change parameters, not objects", parameters_change);
         trial("calls whose state lies in a buffer", device_state);
@@ -232,6 +234,7 @@ fn forward<'a>(dtype: DType, elements: u64, x: &'a wgpu::Buffer, y: &'a wgpu::Bu
         dtype,
         elements,
         map: None,
+        seeds: None,
         operation: Operation::Forward {
             x: x.as_entire_buffer_binding(),
             y: y.as_entire_buffer_binding(),
@@ -304,6 +307,7 @@ fn longer_than_a_binding(adapter: &wgpu::Adapter) {
                 dtype: DType::F32,
                 elements: elements as u64,
                 map: None,
+                seeds: None,
                 operation: Operation::Forward {
                     x: input.as_entire_buffer_binding(),
                     y: output.as_entire_buffer_binding(),
@@ -335,6 +339,7 @@ fn beyond_two_to_the_32(adapter: &wgpu::Adapter) {
         dtype: DType::F32,
         elements,
         map: None,
+        seeds: None,
         operation,
     };
     let binding = kernels.bind(&descriptor).unwrap();
@@ -485,6 +490,52 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
     f32::assert_same(&y, &[7.0; 4], "untouched");
 }
 
+/// A seed for each row, rows longer than a window and shorter than a tile among them.
+fn seeds_in_windows(adapter: &wgpu::Adapter) {
+    let small = KernelOptions {
+        max_binding_bytes: 9000,
+        workgroup_size: 32,
+        ..KernelOptions::default()
+    };
+    let contexts = [KernelOptions::default(), small].map(|options| Context::with_adapter(adapter, &options).unwrap());
+    let seeds: Vec<u64> = (0..1100u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    for (rows, columns) in [(3, 10_007), (1100, 5), (90, 64), (1000, 1)] {
+        let (seeds, each) = (&seeds[..rows], columns as u64);
+        let x = painted::<f16>(rows * columns);
+        let alike = IndexMap::same_over(&[rows as u64, each], 0).unwrap();
+        for random_bits in RandomBits::ALL {
+            let dropout = Dropout::new(0.4, 77)
+                .unwrap()
+                .with_probability(Probability::new(0.4, random_bits).unwrap())
+                .with_element_offset((1 << 34) - 2001);
+            for draw in [Draw::from(&dropout), dropout.over(&alike)] {
+                let draw = draw.with_seeds(seeds, each);
+                let mut expected = x.clone();
+                let mut expected_mask = vec![0; bit_mask_words(x.len() as u64) as usize];
+                reference::forward_with_bit_mask(draw, &x, &mut expected, &mut expected_mask).unwrap();
+                for context in &contexts {
+                    let (mut y, mut mask) = (x.clone(), vec![7; expected_mask.len()]);
+                    context.forward_with_bit_mask(draw, &x, &mut y, &mut mask).unwrap();
+                    f16::assert_same(&y, &expected, &format!("{random_bits:?}, {rows} rows of {columns}"));
+                    u32::assert_same(&mask, &expected_mask, "mask");
+                    y.copy_from_slice(&x);
+                    context.backward_in_place(draw, &mut y).unwrap();
+                    f16::assert_same(&y, &expected, "backward");
+                }
+            }
+        }
+    }
+    let dropout = Dropout::new(0.5, 1).unwrap();
+    let many = vec![1; 2000];
+    let draw = Draw::from(&dropout).with_seeds(&many, 1);
+    let mut y = vec![9.0f32; 2000];
+    let error = contexts[1].forward_in_place(draw, &mut y).unwrap_err();
+    let is_known = matches!(error, RunError::Bind(BindError::ManySeeds { seeds: 2000, .. }));
+    assert!(is_known, "{error}");
+    f32::assert_same(&y, &[9.0; 2000], "untouched");
+    contexts[0].forward_in_place(draw, &mut y).unwrap();
+}
+
 /// Rows that windows cut anywhere, and partial sums too.
 fn neighbours_in_windows(adapter: &wgpu::Adapter) {
     fn check<T: Element + Bits>(context: &Context) {
@@ -539,6 +590,7 @@ fn mapped_beyond_two_to_the_32(adapter: &wgpu::Adapter) {
             dtype: DType::F32,
             elements: 2 * length,
             map: Some(&map),
+            seeds: None,
             operation: Operation::Mask {
                 store: StoredMask::Bits(mask.as_entire_buffer_binding()),
             },
@@ -736,6 +788,7 @@ fn device_length(adapter: &wgpu::Adapter) {
                 dtype: DType::F16,
                 elements: most as u64,
                 map: None,
+                seeds: None,
                 operation,
             })
             .unwrap();
@@ -933,6 +986,7 @@ fn lost_device(adapter: &wgpu::Adapter) {
         dtype: DType::F32,
         elements: 1000,
         map: None,
+        seeds: None,
         operation: Operation::Backward {
             dy: lost.as_entire_buffer_binding(),
             dx: lost.as_entire_buffer_binding(),

@@ -37,6 +37,7 @@ fn recording_allocates_nothing() {
             dtype: DType::F32,
             elements: 1 << 18,
             map: None,
+            seeds: None,
             operation: Operation::Forward {
                 x: x.as_entire_buffer_binding(),
                 y: y.as_entire_buffer_binding(),

@@ -8,8 +8,8 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 use wgpu::{BufferBinding, BufferUsages};
 use wgpu_dropout::gpu::{
-    BackwardMask, BindDescriptor, BindError, KernelOptions, Kernels, KernelsError, Multiply, Operation, ParameterPath,
-    RecordError, StoredMask, Variant,
+    BackwardMask, BiasGradientDescriptor, BindDescriptor, BindError, KernelOptions, Kernels, KernelsError, Multiply,
+    Operation, ParameterPath, RecordError, RowBias, Seeds, StoredMask, Variant,
 };
 use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits};
 
@@ -160,6 +160,7 @@ fn bind(kernels: &Kernels, dtype: DType, elements: u64, operation: Operation<'_>
             dtype,
             elements,
             map: None,
+            seeds: None,
             operation,
         })
         .map(|binding| binding.dispatches())
@@ -176,6 +177,7 @@ fn a_map_of_another_tensor_is_refused() {
             dtype: DType::F32,
             elements,
             map: Some(&map),
+            seeds: None,
             operation: forward(at(&x, 0), at(&y, 0)),
         })
     };
@@ -322,6 +324,167 @@ fn bindings_too_small_for_a_window() {
 }
 
 #[test]
+fn neighbours_that_do_not_fit() {
+    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits {
+            max_storage_buffers_per_shader_stage: 3,
+            ..wgpu::Limits::default()
+        },
+        ..Default::default()
+    });
+    let few = Kernels::new(&device, &queue).unwrap();
+    let kernels = kernels();
+    let message = |kernels: &Kernels, elements, columns, y_offset: u64| {
+        let buffers = [(); 4].map(|()| storage(kernels, 8192));
+        let [x, bias, residual, y] = &buffers;
+        let operation = Operation::ForwardFused {
+            x: at(x, 0),
+            bias: Some(RowBias {
+                values: at(bias, 0),
+                columns,
+            }),
+            residual: Some(at(residual, 0)),
+            y: if y_offset == 0 {
+                at(y, 0)
+            } else {
+                at(residual, y_offset)
+            },
+        };
+        bind(kernels, DType::F32, elements, operation).map_err(|error| error.to_string())
+    };
+    // Whole tiles, and the rest; rows that are not.
+    assert_eq!(message(&kernels, 1024, 64, 0), Ok(1));
+    assert_eq!(message(&kernels, 1024, 512, 0), Ok(1));
+    assert_eq!(message(&kernels, 2046, 31, 0), Ok(1));
+    assert_eq!(
+        message(&kernels, 1000, 64, 0).unwrap_err(),
+        "1000 elements are no whole rows of 64 columns; give whole rows, or a bias of a row's length"
+    );
+    assert!(
+        message(&kernels, 1000, 0, 0)
+            .unwrap_err()
+            .contains("whole rows of 0 columns")
+    );
+    assert!(
+        message(&kernels, 4096, 4096, 0)
+            .unwrap_err()
+            .starts_with("x needs 16384 bytes")
+    );
+    let error = message(&kernels, 1024, 64, 256).unwrap_err();
+    assert!(
+        error.contains("(bytes 0..4096)") && error.contains("(bytes 256..4352)") && error.contains("overlap"),
+        "{error}"
+    );
+    assert_eq!(
+        message(&few, 1024, 64, 0).unwrap_err(),
+        "the operation binds 4 storage buffers, the device allows 3; \
+         request it with a larger max_storage_buffers_per_shader_stage"
+    );
+
+    let options = KernelOptions {
+        max_binding_bytes: 4096,
+        ..KernelOptions::default()
+    };
+    let (device, queue) = noop();
+    let short = Kernels::with_options(&device, &queue, &options).unwrap();
+    assert_eq!(
+        message(&short, 2048, 1025, 0).unwrap_err(),
+        "2048 elements are no whole rows of 1025 columns; give whole rows, or a bias of a row's length"
+    );
+    assert_eq!(message(&short, 2046, 1023, 0), Ok(2));
+    assert_eq!(
+        message(&short, 2048, 2048, 0).unwrap_err(),
+        "a row of 2048 columns takes 8192 bytes, but a binding at most 4096; \
+         request the device with a larger max_storage_buffer_binding_size"
+    );
+}
+
+#[test]
+fn gradients_of_biases_that_do_not_fit() {
+    let kernels = kernels();
+    let (dx, dbias) = (storage(&kernels, 8192), storage(&kernels, 512));
+    let bound = |elements, columns, dx: BufferBinding<'_>, dbias: BufferBinding<'_>| {
+        let gradient = kernels.bind_bias_gradient(&BiasGradientDescriptor {
+            label: None,
+            dtype: DType::F32,
+            elements,
+            columns,
+            dx,
+            dbias,
+        });
+        gradient
+            .map(|gradient| gradient.scratch_bytes())
+            .map_err(|error| error.to_string())
+    };
+    // One partial sum, and two; whole quads of columns.
+    assert_eq!(bound(640, 10, at(&dx, 0), at(&dbias, 0)), Ok(12 * 4));
+    assert_eq!(bound(1300, 20, at(&dx, 0), at(&dbias, 0)), Ok(2 * 20 * 4));
+    assert_eq!(bound(0, 20, at(&dx, 0), at(&dbias, 0)), Ok(20 * 4));
+    assert_eq!(bound(0, 0, at(&dx, 0), at(&dbias, 0)), Ok(0));
+    assert!(
+        bound(641, 10, at(&dx, 0), at(&dbias, 0))
+            .unwrap_err()
+            .contains("no whole rows")
+    );
+    assert!(
+        bound(640, 0, at(&dx, 0), at(&dbias, 0))
+            .unwrap_err()
+            .contains("no whole rows")
+    );
+    assert!(
+        bound(3000, 10, at(&dx, 0), at(&dbias, 0))
+            .unwrap_err()
+            .starts_with("dx needs 12000 bytes")
+    );
+    assert!(
+        bound(160, 160, at(&dx, 0), at(&dbias, 0))
+            .unwrap_err()
+            .starts_with("dbias needs 640 bytes")
+    );
+    assert!(
+        bound(160, 16, at(&dx, 0), at(&dx, 256))
+            .unwrap_err()
+            .contains("overlap")
+    );
+    assert!(bound(160, 16, at(&dx, 4), at(&dbias, 0)).unwrap_err().contains("256"));
+}
+
+#[test]
+fn seeds_that_do_not_fit() {
+    let kernels = kernels();
+    let (x, values) = (storage(&kernels, 8192), storage(&kernels, 256));
+    let bound = |elements_per_seed, first_element| {
+        let binding = kernels.bind(&BindDescriptor {
+            label: None,
+            dtype: DType::F32,
+            elements: 2048,
+            map: None,
+            seeds: Some(Seeds {
+                values: at(&values, 0),
+                elements_per_seed,
+                first_element,
+            }),
+            operation: forward(at(&x, 0), at(&x, 0)),
+        });
+        binding.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(bound(64, 0), Ok(()));
+    assert_eq!(bound(u64::MAX, 7), Ok(()));
+    assert!(bound(64, 1).unwrap_err().starts_with("seeds needs 264 bytes"));
+    assert!(bound(63, 0).unwrap_err().starts_with("seeds needs 264 bytes"));
+    assert_eq!(
+        bound(0, 0).unwrap_err(),
+        "a seed for each 0 elements; give the elements of a row or sample as elements_per_seed"
+    );
+    assert!(
+        bound(u64::MAX, u64::MAX)
+            .unwrap_err()
+            .contains("bind the tensor in parts")
+    );
+    assert!(bound(1, u64::MAX).unwrap_err().contains("bind the tensor in parts"));
+}
+
+#[test]
 fn a_buffer_that_could_not_be_had() {
     let kernels = kernels();
     let scope = kernels.device().push_error_scope(wgpu::ErrorFilter::Validation);
@@ -424,6 +587,7 @@ fn recordings_that_are_wrong_record_nothing() {
             dtype: DType::F32,
             elements: 1000,
             map: None,
+            seeds: None,
             operation,
         })
         .unwrap();
@@ -448,6 +612,7 @@ fn recordings_that_are_wrong_record_nothing() {
             dtype: DType::F32,
             elements: 1000,
             map: None,
+            seeds: None,
             operation,
         })
         .unwrap();

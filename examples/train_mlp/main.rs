@@ -189,6 +189,7 @@ impl Gpu {
             dtype: DType::F32,
             elements: tensor.size() / 4,
             map: None,
+            seeds: None,
             operation,
         })?;
         let call = binding.on_device(&DeviceCallDescriptor {
@@ -389,9 +390,7 @@ impl Network {
         gpu.record(&self.forward);
         let logits = gpu.read::<f32>(&self.activations[UNITS.len() - 1])?;
         let right = logits.iter().zip(&points.classes);
-        let right = right
-            .filter(|&(&logit, &class)| (logit > 0.0) == (class > 0.5))
-            .count();
+        let right = right.filter(|&(&logit, &class)| (logit > 0.0) == (class > 0.5)).count();
         Ok(100.0 * right as f64 / self.points as f64)
     }
 }

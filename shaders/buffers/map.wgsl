@@ -13,7 +13,11 @@ struct MapDimension {
 struct Map {
     dimensions: array<MapDimension, 64>,  // innermost first
     count: u32,
-    reserved: u32,
+    seed_length: u32,  // elements that share a seed; 0 where all have the call's
+    seed_start: u32,   // of those of the first seed, how many lie before local element 0
+    first_seed: u32,
 }
 
 @group(0) @binding(4) var<uniform> map: Map;
+// Writable, for they may share a buffer with what is written.
+@group(0) @binding(8) var<storage, read_write> seeds: array<vec2<u32>>;

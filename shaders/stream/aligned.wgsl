@@ -6,15 +6,15 @@
 fn draw_tile(tile: u32) -> Tile {
     let lower = params.origin.x + tile * BLOCKS_PER_TILE;
     let upper = params.origin.y + select(0u, 1u, lower < params.origin.x);
-    let shared_by = neighbours(upper);
+    let shared_by = neighbours(params.seed, upper);
     var words: Tile;
-    words.a = philox4x32_10(shared_by, lower);
+    words.a = philox4x32_10(params.seed, shared_by, lower);
     if BLOCKS_PER_TILE > 1u {
-        words.b = philox4x32_10(shared_by, lower + 1u);
+        words.b = philox4x32_10(params.seed, shared_by, lower + 1u);
     }
     if BLOCKS_PER_TILE > 2u {
-        words.c = philox4x32_10(shared_by, lower + 2u);
-        words.d = philox4x32_10(shared_by, lower + 3u);
+        words.c = philox4x32_10(params.seed, shared_by, lower + 2u);
+        words.d = philox4x32_10(params.seed, shared_by, lower + 3u);
     }
     return words;
 }

@@ -7,7 +7,8 @@ const LANES: u32 = 1u << LANE_BITS;
 
 struct Place {
     index: vec2<u32>,  // in the stream: low, high
-    left: u32,         // elements of the innermost dimension from here on to its end
+    left: u32,         // elements from here on to the end of the innermost dimension, or of those of its seed
+    seed: vec2<u32>,
 }
 
 fn add_wide(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
@@ -24,7 +25,7 @@ fn multiply_long(a: u32, b: vec2<u32>) -> vec2<u32> {
 // From where the dispatch starts: so many steps ahead in a dimension, less what it goes back when it starts again,
 // each time of which is a step in the next one out.
 fn place_of(element: u32) -> Place {
-    var place = Place(params.origin, 0u);
+    var place = Place(params.origin, 0u, params.seed);
     var steps = element;
     for (var n = 0u; n < map.count; n += 1u) {
         let length = map.dimensions[n].length;
@@ -41,6 +42,12 @@ fn place_of(element: u32) -> Place {
         if steps == 0u {
             break;
         }
+    }
+    if map.seed_length != 0u {
+        let position = map.seed_start + element;
+        let n = position / map.seed_length;
+        place.seed = seeds[map.first_seed + n];
+        place.left = min(place.left, map.seed_length - (position - n * map.seed_length));
     }
     return place;
 }
@@ -59,7 +66,8 @@ fn keep_tile(tile: u32) -> Keep {
     // A block is drawn once for all runs in a row that take from it.
     loop {
         let block = block_of(place.index);
-        let kept = kept_lanes(philox4x32_10(neighbours(block.y), block.x));
+        let seed = place.seed;
+        let kept = kept_lanes(philox4x32_10(seed, neighbours(seed, block.y), block.x));
         loop {
             let lane = place.index.x % LANES;
             let here = kept >> lane;
@@ -72,7 +80,7 @@ fn keep_tile(tile: u32) -> Keep {
                 break;
             }
             place = place_of(tile * TILE + at);
-            if any(block_of(place.index) != block) {
+            if any(block_of(place.index) != block) || any(place.seed != seed) {
                 break;
             }
         }

@@ -5,7 +5,7 @@
 fn draw_block(block: u32) -> vec4<u32> {
     let lower = params.origin.x + block;
     let upper = params.origin.y + select(0u, 1u, lower < block);
-    return philox4x32_10(neighbours(upper), lower);
+    return philox4x32_10(params.seed, neighbours(params.seed, upper), lower);
 }
 
 // The 128 bits that start word_shift words and bit_shift bits into the 256 bits of a, b. Without a branch:

@@ -32,6 +32,7 @@ use words::{Instructions, Portable, READ, WORDS, WRITE, Words};
 
 #[cfg(test)]
 use crate::MaskFormat;
+use crate::draw::Seeds;
 use crate::element::bit_mask_words;
 use crate::error::check_length;
 use crate::index_map::Dimension;
@@ -213,6 +214,7 @@ impl Scale for f16 {
 enum Source<'a> {
     Drawn(Dropout),
     Mapped(&'a Dropout, &'a IndexMap),
+    Seeded(Draw<'a>, Seeds<'a>),
     Bits(&'a [u32]),
     Bytes(&'a [u8]),
     All,
@@ -254,7 +256,7 @@ impl<T: Element> Job<'_, T> {
                 let (a, b) = bytes.split_at(middle);
                 (Source::Bytes(a), Source::Bytes(b))
             }
-            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::All) => (source, source),
+            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::Seeded(..) | Source::All) => (source, source),
         };
         let (data, data_rest) = match self.data {
             Data::Apart(x, y) => {
@@ -367,6 +369,7 @@ impl<T: Element> Job<'_, T> {
                     draw(&dropout, first, keep.len(), instructions, Keep { keep });
                 }
                 Source::Mapped(dropout, map) => draw_mapped(dropout, map, (self.first + at) as u64, keep, instructions),
+                Source::Seeded(draw, seeds) => draw_seeded(draw, seeds, (self.first + at) as u64, keep, instructions),
                 Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),
@@ -630,6 +633,24 @@ fn draw_mapped(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], i
     }
 }
 
+/// Decides the elements from local index `first` on, stretch by stretch of those that share a seed.
+#[inline(always)]
+fn draw_seeded(call: Draw<'_>, seeds: Seeds<'_>, first: u64, keep: &mut [u8], instructions: impl Instructions) {
+    let mut at = 0;
+    while at < keep.len() {
+        let i = first + at as u64;
+        let (seed, left) = seeds.of(i);
+        let end = at.saturating_add(left as usize).min(keep.len());
+        let keep = &mut keep[at..end];
+        let dropout = call.dropout.with_seed(seed);
+        match call.map {
+            Some(map) => draw_mapped(&dropout, map, i, keep, instructions),
+            None => draw(&dropout, i, keep.len(), instructions, Keep { keep }),
+        }
+        at = end;
+    }
+}
+
 /// From this length on a run is worth the words that are drawn at a time.
 const LONG_RUN: usize = 32;
 
@@ -683,17 +704,18 @@ fn draw_lanes<L: Decision>(
 
 fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
     let draw = draw.into();
-    let Draw { dropout, map } = draw;
+    let Draw { dropout, map, seeds } = draw;
     Job {
         first: 0,
         len,
         scale: dropout.probability.training_scale(dropout.scale_mode),
-        source: match map {
-            None => Source::Drawn(*dropout),
-            Some(_) if len == 0 => Source::All,
+        source: match (map, seeds) {
+            _ if len == 0 => Source::All,
+            (_, Some(seeds)) => Source::Seeded(draw, seeds),
+            (None, None) => Source::Drawn(*dropout),
             // Rows of a tensor, say: nothing but an offset.
-            Some(map) if map.is_contiguous() => Source::Drawn(dropout.with_element_offset(draw.global(0))),
-            Some(map) => Source::Mapped(dropout, map),
+            (Some(map), None) if map.is_contiguous() => Source::Drawn(dropout.with_element_offset(draw.global(0))),
+            (Some(map), None) => Source::Mapped(dropout, map),
         },
         data,
         sink: Sink::None,

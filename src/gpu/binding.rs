@@ -13,8 +13,8 @@ use super::scope::ErrorScopes;
 use super::slots::{HeldSlots, ParameterSlots};
 use super::uniforms::{Uniforms, filled};
 use super::variant::{
-    Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, MaskSource, RESIDUAL, ROW, Residual, Stream, TILE, Tensor,
-    Variant, X, Y,
+    Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, MaskSource, RESIDUAL, ROW, Residual, SEEDS, Stream, TILE,
+    Tensor, Variant, X, Y,
 };
 use super::{BindError, RecordError};
 use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
@@ -53,6 +53,17 @@ pub struct RowBias<'a> {
     pub values: BufferBinding<'a>,
     /// How many: a row's length, the innermost dimension of the tensor. Rows of whole tiles of 16 are fastest.
     pub columns: u64,
+}
+
+/// Seeds in a buffer, one for each stretch of a tensor.
+#[derive(Clone, Debug)]
+pub struct Seeds<'a> {
+    /// The seeds, each as two u32, the lower one first.
+    pub values: BufferBinding<'a>,
+    /// Elements that share a seed: a row's, or a sample's.
+    pub elements_per_seed: u64,
+    /// Elements of the seeds that lie before the tensor: 0 unless it is a part of a longer one.
+    pub first_element: u64,
 }
 
 /// What to do with which buffers.
@@ -129,6 +140,10 @@ pub struct BindDescriptor<'a> {
     /// Where they lie in the random stream; one after the other where there is no map. A stored mask that is
     /// read, and inference, have no use for it.
     pub map: Option<&'a IndexMap>,
+    /// A seed for each row or sample, see [`Draw::with_seeds`](crate::Draw::with_seeds); the call's own for all where
+    /// there are none. Whatever has no use for the map has none for them. With seeds, or a map that is not one run of
+    /// the stream, the device has to grant one storage buffer a stage more than the operation has.
+    pub seeds: Option<Seeds<'a>>,
     /// What to do with which buffers.
     pub operation: Operation<'a>,
 }
@@ -380,12 +395,33 @@ impl Inner {
                 max_binding_bytes: self.limits.max_binding_bytes,
             });
         }
-        self.require_storage_buffers(4)?;
         Range::new("bias", BIAS, values, bytes, self.limits.offset_alignment)
     }
 
-    /// Two buffers to be bound where there is nothing to bind.
-    fn nothing(&self) -> &[wgpu::Buffer; 2] {
+    /// The range of seeds, if they are one for each stretch and fit into one binding.
+    fn seeds_range<'a>(&self, seeds: &Seeds<'a>, elements: u64) -> Result<Range<'a>, BindError> {
+        let Seeds {
+            ref values,
+            elements_per_seed,
+            first_element,
+        } = *seeds;
+        if elements_per_seed == 0 {
+            return Err(BindError::SeedOfNothing);
+        }
+        let last = first_element.checked_add(elements);
+        let count = last.map_or(u64::MAX, |last| last.div_ceil(elements_per_seed));
+        let bytes = count.saturating_mul(8);
+        if bytes > self.limits.max_binding_bytes {
+            return Err(BindError::ManySeeds {
+                seeds: count,
+                max_binding_bytes: self.limits.max_binding_bytes,
+            });
+        }
+        Range::new("seeds", SEEDS, values, bytes, self.limits.offset_alignment)
+    }
+
+    /// Buffers to be bound where there is nothing to bind.
+    fn nothing(&self) -> &[wgpu::Buffer; 3] {
         let nothing = || {
             filled(
                 &self.device,
@@ -394,7 +430,7 @@ impl Inner {
                 wgpu::BufferUsages::STORAGE,
             )
         };
-        self.nothing.get_or_init(|| [nothing(), nothing()])
+        self.nothing.get_or_init(|| [nothing(), nothing(), nothing()])
     }
 
     fn require_storage_buffers(&self, needed: u32) -> Result<(), BindError> {
@@ -432,6 +468,7 @@ impl Kernels {
             dtype,
             elements,
             map,
+            ref seeds,
             ref operation,
         } = *descriptor;
         let inner = &self.inner;
@@ -466,6 +503,11 @@ impl Kernels {
             .map(|residual| tensor_range(("residual", residual), RESIDUAL))
             .transpose()?;
 
+        // A mask that is read, and none at all, have no use for a map or for seeds.
+        let is_drawn = parts.phase == Phase::Training && parts.mask_in.is_none();
+        let seeds = seeds.as_ref().filter(|_| is_drawn && elements > 0);
+        let seeds_range = seeds.map(|seeds| inner.seeds_range(seeds, elements)).transpose()?;
+
         // In place is the very same range; any other overlap with what is written would race.
         let is_output =
             |range: &Range<'_>| matches!(&output, Some(y) if range.same_buffer(y) && range.start == y.start);
@@ -474,7 +516,7 @@ impl Kernels {
         let residual_in_place = !in_place && residual.as_ref().is_some_and(is_output);
         let input = input.filter(|_| !in_place);
         let residual = residual.filter(|_| !residual_in_place);
-        let ranges: Vec<&Range<'_>> = [&input, &output, &mask_in, &mask_out, &bias, &residual]
+        let ranges: Vec<&Range<'_>> = [&input, &output, &mask_in, &mask_out, &bias, &residual, &seeds_range]
             .into_iter()
             .flatten()
             .collect();
@@ -490,7 +532,7 @@ impl Kernels {
             parameters: inner.parameters,
             mask: match (parts.phase, parts.mask_in.zip(mask_in.as_ref())) {
                 (Phase::Inference, _) => MaskSource::All,
-                (Phase::Training, None) if map.is_some_and(|map| !map.is_contiguous()) => {
+                (Phase::Training, None) if seeds.is_some() || map.is_some_and(|map| !map.is_contiguous()) => {
                     MaskSource::Drawn(RandomBits::default(), Stream::Mapped)
                 }
                 (Phase::Training, None) => MaskSource::Drawn(RandomBits::default(), Stream::Aligned),
@@ -520,11 +562,18 @@ impl Kernels {
             store: parts.mask_out.map(|stored| stored.parts().0),
         };
 
+        inner.require_storage_buffers(variant.bindings().len() as u32)?;
         let windows: Vec<_> = plan(variant, elements, inner.limits)?.collect();
         let scopes = ErrorScopes::push(&inner.device);
         let layout = inner.bind_group_layout(&variant);
-        let maps = map.filter(|_| variant.has_map()).map(|map| {
-            let uniforms = windows.iter().map(|window| MapUniform::new(map, window.first));
+        let maps = variant.has_map().then(|| {
+            let uniforms = windows.iter().map(|window| {
+                let uniform = MapUniform::new(map, window.first);
+                match seeds {
+                    Some(seeds) => uniform.with_seeds(seeds.elements_per_seed, seeds.first_element + window.first),
+                    None => uniform,
+                }
+            });
             Uniforms::new(&inner.device, label, uniforms)
         });
         let rows = variant.neighbours().map(|_| {
@@ -533,14 +582,12 @@ impl Kernels {
                 .map(|window| Row::new(columns, has_residual, window.first));
             Uniforms::new(&inner.device, label, uniforms)
         });
-        let missing = variant.neighbours().map(|residual_is| {
-            let [no_bias, no_residual] = inner.nothing();
-            let is_missing = [bias.is_none(), residual.is_none() && residual_is == Residual::Apart];
-            [(BIAS, no_bias), (RESIDUAL, no_residual)]
-                .into_iter()
-                .zip(is_missing)
-                .filter_map(|(nothing, is_missing)| is_missing.then_some(nothing))
-        });
+        // What the variant binds and the operation has not: something that nothing reads.
+        let missing = variant
+            .bindings()
+            .into_iter()
+            .filter(|binding| ranges.iter().all(|range| range.index != binding.index));
+        let missing: Vec<_> = missing.zip(inner.nothing()).collect();
         let bytes_of = |index: u32, elements: u64| match index {
             X | Y | RESIDUAL => (elements * dtype.bytes()).next_multiple_of(4),
             MASK_IN => parts
@@ -550,52 +597,48 @@ impl Kernels {
                 .mask_out
                 .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
         };
-        let windows =
-            windows
-                .into_iter()
-                .zip(0..)
-                .map(|(window, n)| {
-                    let entries: Vec<_> =
-                        ranges
-                            .iter()
-                            .map(|range| wgpu::BindGroupEntry {
-                                binding: range.index,
-                                resource: wgpu::BindingResource::Buffer(match range.index {
-                                    BIAS => range.all(),
-                                    index => BufferBinding {
-                                        buffer: range.buffer,
-                                        offset: range.start + bytes_of(index, window.first),
-                                        size: wgpu::BufferSize::new(bytes_of(index, window.elements.into())),
-                                    },
-                                }),
-                            })
-                            .chain(missing.clone().into_iter().flatten().map(|(binding, nothing)| {
-                                wgpu::BindGroupEntry {
-                                    binding,
-                                    resource: nothing.as_entire_binding(),
-                                }
-                            }))
-                            .chain(rows.as_ref().map(|rows| wgpu::BindGroupEntry {
-                                binding: ROW,
-                                resource: wgpu::BindingResource::Buffer(rows.binding(n)),
-                            }))
-                            .chain(maps.as_ref().map(|maps| wgpu::BindGroupEntry {
-                                binding: MAP,
-                                resource: wgpu::BindingResource::Buffer(maps.binding(n)),
-                            }))
-                            .collect();
-                    let bind_group = inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                        label,
-                        layout: &layout,
-                        entries: &entries,
-                    });
-                    BoundWindow {
-                        first: map.map_or(window.first, |map| map.index(window.first)),
-                        window,
-                        bind_group,
-                    }
-                })
-                .collect();
+        let windows = windows
+            .into_iter()
+            .zip(0..)
+            .map(|(window, n)| {
+                let entries: Vec<_> = ranges
+                    .iter()
+                    .map(|range| wgpu::BindGroupEntry {
+                        binding: range.index,
+                        resource: wgpu::BindingResource::Buffer(match range.index {
+                            BIAS | SEEDS => range.all(),
+                            index => BufferBinding {
+                                buffer: range.buffer,
+                                offset: range.start + bytes_of(index, window.first),
+                                size: wgpu::BufferSize::new(bytes_of(index, window.elements.into())),
+                            },
+                        }),
+                    })
+                    .chain(missing.iter().map(|(binding, nothing)| wgpu::BindGroupEntry {
+                        binding: binding.index,
+                        resource: nothing.as_entire_binding(),
+                    }))
+                    .chain(rows.as_ref().map(|rows| wgpu::BindGroupEntry {
+                        binding: ROW,
+                        resource: wgpu::BindingResource::Buffer(rows.binding(n)),
+                    }))
+                    .chain(maps.as_ref().map(|maps| wgpu::BindGroupEntry {
+                        binding: MAP,
+                        resource: wgpu::BindingResource::Buffer(maps.binding(n)),
+                    }))
+                    .collect();
+                let bind_group = inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label,
+                    layout: &layout,
+                    entries: &entries,
+                });
+                BoundWindow {
+                    first: map.map_or(window.first, |map| map.index(window.first)),
+                    window,
+                    bind_group,
+                }
+            })
+            .collect();
         scopes.pop()?;
         Ok(Binding {
             kernels: Arc::clone(inner),
@@ -642,7 +685,7 @@ impl Binding {
     /// # Stream
     ///
     /// Local element i is element `dropout.element_offset + i` of the subsequence, or the one that the index
-    /// map says. Stored masks are indexed by the local element.
+    /// map says; the seed is the call's, or the one that the binding has for it. Stored masks are indexed by the local element.
     ///
     /// # Errors
     ///

@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use super::run::{Job, Placement, Task, run, sum_rows};
 use super::{DeviceError, KernelOptions, Kernels, KernelsError, RunError};
+use crate::draw::Seeds;
 use crate::element::bit_mask_words;
 use crate::error::check_length;
 use crate::fused::check_rows;
@@ -224,11 +225,21 @@ impl Context {
             let map = map.map(|map| map.part(first as u64, length as u64));
             // A map says itself where its window starts.
             let start = if map.is_some() { 0 } else { first as u64 };
+            let dropout = draw
+                .dropout
+                .with_element_offset(draw.dropout.element_offset.wrapping_add(start));
+            // The seeds of this piece; what of the first one's elements lies before it is said apart.
+            let seeds = draw.seeds.filter(|_| task != Task::Inference).map(|seeds| Seeds {
+                values: seeds.of_part(first as u64, length as u64),
+                ..seeds
+            });
             let job = Job {
-                dropout: draw
-                    .dropout
-                    .with_element_offset(draw.dropout.element_offset.wrapping_add(start)),
-                map: map.as_ref(),
+                draw: Draw {
+                    dropout: &dropout,
+                    map: map.as_ref(),
+                    seeds,
+                },
+                first_element: seeds.map_or(0, |seeds| first as u64 % seeds.elements_per_seed),
                 task,
                 dtype,
                 elements: length as u64,

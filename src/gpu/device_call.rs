@@ -70,6 +70,7 @@ pub struct DeviceCallDescriptor<'a> {
 ///     dtype: DType::F32,
 ///     elements: 1024,
 ///     map: None,
+///     seeds: None,
 ///     operation: Operation::Forward {
 ///         x: x.as_entire_buffer_binding(),
 ///         y: x.as_entire_buffer_binding(),

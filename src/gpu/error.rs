@@ -165,6 +165,17 @@ pub enum BindError {
         /// The limit.
         max_binding_bytes: u64,
     },
+    /// A seed stands for no elements.
+    #[error("a seed for each 0 elements; give the elements of a row or sample as elements_per_seed")]
+    SeedOfNothing,
+    /// The seeds do not fit into one binding.
+    #[error("{seeds} seeds take 8 bytes each, but a binding at most {max_binding_bytes}; bind the tensor in parts")]
+    ManySeeds {
+        /// Seeds that the tensor needs.
+        seeds: u64,
+        /// The limit.
+        max_binding_bytes: u64,
+    },
     /// The operation binds more buffers than the device allows.
     #[error(
         "the operation binds {needed} storage buffers, the device allows {actual}; \

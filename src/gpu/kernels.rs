@@ -76,6 +76,7 @@ impl Default for KernelOptions {
 ///     dtype: DType::F32,
 ///     elements: 1024,
 ///     map: None,
+///     seeds: None,
 ///     operation: Operation::Forward {
 ///         x: x.as_entire_buffer_binding(),
 ///         y: y.as_entire_buffer_binding(),
@@ -104,8 +105,8 @@ pub(crate) struct Inner {
     pub(crate) limits: PlanLimits,
     pub(crate) slots: Option<ParameterSlots>,
     pub(crate) slots_layout: wgpu::BindGroupLayout,
-    /// Bound where a neighbour is missing: bytes that nothing reads.
-    pub(crate) nothing: OnceLock<[wgpu::Buffer; 2]>,
+    /// Bound where a variant has a binding and the operation has not: bytes that nothing reads.
+    pub(crate) nothing: OnceLock<[wgpu::Buffer; 3]>,
     /// Built when a call first has its parameters on the device.
     pub(crate) device_pipelines: OnceLock<DevicePipelines>,
     pub(crate) bias_gradients: BuiltStages,

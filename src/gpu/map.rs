@@ -28,32 +28,56 @@ struct MapDimension {
 pub(crate) struct MapUniform {
     dimensions: [MapDimension; DIMENSIONS],
     count: u32,
-    reserved: u32,
+    seed_length: u32,
+    seed_start: u32,
+    first_seed: u32,
 }
 
 impl MapUniform {
-    /// The map for a dispatch that starts at local element `first` and has [`MAX_WINDOW_ELEMENTS`] at most.
-    pub(crate) fn new(map: &IndexMap, first: u64) -> Self {
+    /// The map, or none, for a dispatch that starts at local element `first` and has [`MAX_WINDOW_ELEMENTS`] at most.
+    pub(crate) fn new(map: Option<&IndexMap>, first: u64) -> Self {
         let mut uniform = Self::zeroed();
-        for ((dimension, coordinate), slot) in map.coordinates(first).zip(&mut uniform.dimensions) {
-            let left = dimension.length - coordinate;
-            // Where the dimension is longer than 32 bits count, the dispatch reaches its end once at most: all
-            // that matters is how far away that is.
-            let (length, start) = match dimension.length {
-                0..=LONG => (dimension.length, coordinate),
-                _ => (LONG, LONG.saturating_sub(left)),
-            };
+        let coordinates = map.into_iter().flat_map(|map| map.coordinates(first));
+        for ((dimension, coordinate), slot) in coordinates.zip(&mut uniform.dimensions) {
+            let (length, start) = counted(dimension.length, coordinate);
             *slot = MapDimension {
                 stride: halves(dimension.stride),
                 // Of the true length; modulo 2^64, as the shader reckons.
                 wrap: halves(dimension.length.wrapping_mul(dimension.stride)),
-                length: length as u32,
-                start: start as u32,
+                length,
+                start,
                 reserved: [0; 2],
             };
             uniform.count += 1;
         }
+        if uniform.count == 0 {
+            // One after the other, without an end.
+            uniform.dimensions[0].stride = halves(1);
+            uniform.dimensions[0].length = LONG as u32;
+            uniform.count = 1;
+        }
         uniform
+    }
+
+    /// The same where `elements_per_seed` share a seed, counted from `first` elements before the dispatch's own.
+    pub(crate) fn with_seeds(self, elements_per_seed: u64, first: u64) -> Self {
+        let (seed_length, seed_start) = counted(elements_per_seed, first % elements_per_seed);
+        Self {
+            seed_length,
+            seed_start,
+            // A seed's number fits, since all seeds fit into one binding.
+            first_seed: (first / elements_per_seed) as u32,
+            ..self
+        }
+    }
+}
+
+/// A length and a place in it as 32 bits count them. Where it is longer than those, a dispatch reaches its end once at
+/// most: all that matters is how far away that is.
+fn counted(length: u64, place: u64) -> (u32, u32) {
+    match length {
+        0..=LONG => (length as u32, place as u32),
+        _ => (LONG as u32, LONG.saturating_sub(length - place) as u32),
     }
 }
 
@@ -91,7 +115,10 @@ mod tests {
         assert_eq!(layout("MapDimension"), dimension);
         assert_eq!(
             layout("Map"),
-            (host!(MapUniform: dimensions count reserved), size_of::<MapUniform>())
+            (
+                host!(MapUniform: dimensions count seed_length seed_start first_seed),
+                size_of::<MapUniform>()
+            )
         );
     }
 
@@ -136,7 +163,7 @@ mod tests {
                     MAX_WINDOW_ELEMENTS + 1,
                 ] {
                     let Some(first) = end.checked_sub(before) else { continue };
-                    let uniform = MapUniform::new(map, first);
+                    let uniform = MapUniform::new(Some(map), first);
                     for element in [0, 1, 2, 15, 16, 999, 1000, MAX_WINDOW_ELEMENTS as u32 - 1] {
                         let i = first + u64::from(element);
                         if i < map.elements() && first < map.elements() {

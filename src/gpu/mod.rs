@@ -36,7 +36,7 @@ mod uniforms;
 pub mod variant;
 
 pub use bias_gradient::{BiasGradient, BiasGradientDescriptor};
-pub use binding::{BackwardMask, BindDescriptor, Binding, Operation, RowBias, StoredMask};
+pub use binding::{BackwardMask, BindDescriptor, Binding, Operation, RowBias, Seeds, StoredMask};
 pub use device_call::{Advance, AdvanceDescriptor, DeviceCall, DeviceCallDescriptor, STATE_BYTES, state_bytes};
 pub use error::{BindError, DeviceCallError, DeviceError, KernelsError, RecordError, RunError};
 pub use kernels::{KernelOptions, Kernels};

@@ -7,12 +7,17 @@ use std::task::{Poll, Waker};
 
 use wgpu::BufferBinding;
 
+use super::params::halves;
 use super::scope::ErrorScopes;
 use super::{
     BackwardMask, BiasGradientDescriptor, BindDescriptor, DeviceError, Kernels, Operation, RowBias, RunError,
     StoredMask,
 };
-use crate::{DType, Dropout, IndexMap, MaskFormat};
+use crate::draw::Seeds;
+use crate::{DType, Draw, MaskFormat};
+
+/// Ranges of a job at most.
+const REGIONS: usize = 7;
 
 /// Where the ranges of a job lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +26,8 @@ pub(crate) struct Placement {
     pub(crate) in_place: bool,
     /// Whether the output is the residual's own memory.
     pub(crate) residual_in_place: bool,
-    /// Which buffer holds input, output, stored mask, mask to store, bias, residual: equal numbers share one.
-    pub(crate) buffers: [u8; 6],
+    /// Which buffer holds input, output, stored mask, mask to store, bias, residual, seeds: equal numbers share one.
+    pub(crate) buffers: [u8; REGIONS],
 }
 
 impl Placement {
@@ -30,7 +35,7 @@ impl Placement {
     pub(crate) const APART: Self = Self {
         in_place: false,
         residual_in_place: false,
-        buffers: [0, 1, 2, 3, 4, 5],
+        buffers: [0, 1, 2, 3, 4, 5, 6],
     };
     /// The output in the input's memory.
     pub(crate) const IN_PLACE: Self = Self {
@@ -53,8 +58,9 @@ pub(crate) enum Task {
 ///
 /// Outputs may be longer than the tensor; the rest comes back as it went in where `prefill` is set.
 pub(crate) struct Job<'a> {
-    pub(crate) dropout: Dropout,
-    pub(crate) map: Option<&'a IndexMap>,
+    pub(crate) draw: Draw<'a>,
+    /// Elements of the call's seeds that lie before the job's own.
+    pub(crate) first_element: u64,
     pub(crate) task: Task,
     pub(crate) dtype: DType,
     pub(crate) elements: u64,
@@ -103,11 +109,11 @@ impl Region {
 }
 
 /// Regions of the given lengths, none of them empty for wgpu's sake.
-fn regions(kernels: &Kernels, lengths: [usize; 6], placement: Placement) -> [Region; 6] {
+fn regions(kernels: &Kernels, lengths: [usize; REGIONS], placement: Placement) -> [Region; REGIONS] {
     let alignment = kernels.limits().offset_alignment;
     let words = lengths.map(|length| (length as u64).next_multiple_of(4).max(4));
-    let mut offsets = [0; 6];
-    let mut ends = [0u64; 6];
+    let mut offsets = [0; REGIONS];
+    let mut ends = [0u64; REGIONS];
     for (i, buffer) in placement.buffers.into_iter().enumerate() {
         let end = &mut ends[usize::from(buffer)];
         offsets[i] = end.next_multiple_of(alignment);
@@ -121,7 +127,7 @@ fn regions(kernels: &Kernels, lengths: [usize; 6], placement: Placement) -> [Reg
             mapped_at_creation: false,
         })
     });
-    [0, 1, 2, 3, 4, 5].map(|i| Region {
+    core::array::from_fn(|i| Region {
         buffer: buffers[usize::from(placement.buffers[i])].clone(),
         offset: offsets[i],
         bytes: words[i],
@@ -140,8 +146,9 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
         job.mask_out.len(),
         job.bias.map_or(0, <[u8]>::len),
         job.residual.map_or(0, <[u8]>::len),
+        8 * job.draw.seeds.map_or(0, |seeds| seeds.values.len()),
     ];
-    let [input, output, mask_in, mask_out, bias, residual] = regions(kernels, lengths, job.placement);
+    let [input, output, mask_in, mask_out, bias, residual, seeds] = regions(kernels, lengths, job.placement);
     // A buffer that could not be had would make each of the calls below fail in turn.
     scopes.pop()?;
 
@@ -150,6 +157,10 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
     mask_in.upload(queue, job.mask_in);
     for (region, bytes) in [(&bias, job.bias), (&residual, job.residual)] {
         region.upload(queue, bytes.unwrap_or_default());
+    }
+    if let Some(Seeds { values, .. }) = job.draw.seeds {
+        let words: Vec<[u32; 2]> = values.iter().map(|&seed| halves(seed)).collect();
+        seeds.upload(queue, bytemuck::cast_slice(&words));
     }
     if in_place || job.placement.residual_in_place || job.prefill {
         output.upload(queue, job.output);
@@ -196,14 +207,19 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
         label: Some("wgpu_dropout::run"),
         dtype: job.dtype,
         elements: job.elements,
-        map: job.map,
+        map: job.draw.map,
+        seeds: job.draw.seeds.map(|of| super::Seeds {
+            values: seeds.binding(),
+            elements_per_seed: of.elements_per_seed,
+            first_element: job.first_element,
+        }),
         operation,
     })?;
 
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
         label: Some("wgpu_dropout::run"),
     });
-    binding.encode(&mut encoder, &job.dropout)?;
+    binding.encode(&mut encoder, job.draw.dropout)?;
     let mut downloads = Vec::with_capacity(2);
     for (region, host) in [(&output, job.output), (&mask_out, job.mask_out)] {
         if !host.is_empty() {
@@ -237,7 +253,7 @@ pub(crate) async fn sum_rows(
 ) -> Result<(), RunError> {
     let (device, queue) = (kernels.device(), kernels.queue());
     let scopes = ErrorScopes::push(device);
-    let [input, output, ..] = regions(kernels, [dx.len(), dbias.len(), 0, 0, 0, 0], Placement::APART);
+    let [input, output, ..] = regions(kernels, [dx.len(), dbias.len(), 0, 0, 0, 0, 0], Placement::APART);
     // A buffer that could not be had would make each of the calls below fail in turn.
     scopes.pop()?;
 

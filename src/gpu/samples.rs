@@ -64,6 +64,7 @@ impl Kernels {
                 dtype,
                 elements,
                 map,
+                seeds: None,
                 operation: Operation::Forward {
                     x: x.clone(),
                     y: y.clone(),

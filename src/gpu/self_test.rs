@@ -16,6 +16,7 @@ use super::{
     BackwardMask, BindDescriptor, DeviceError, KernelOptions, Kernels, KernelsError, Multiply, Operation,
     ParameterPath, RunError, StoredMask,
 };
+use crate::draw::Seeds;
 use crate::element::bit_mask_words;
 use crate::reference;
 use crate::{DType, Draw, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, ScaleMode, SliceError};
@@ -106,10 +107,13 @@ pub enum Coverage {
 }
 
 /// A case: how long, from where, how likely.
+#[derive(Clone, Copy)]
 struct Case {
     elements: u64,
     /// Shape and mask strides of an index map, or neither.
     map: (&'static [u64], &'static [u64]),
+    /// Elements that share a seed; 0 where all have the call's.
+    elements_per_seed: u64,
     element_offset: u64,
     p: f64,
     scale_mode: ScaleMode,
@@ -119,6 +123,7 @@ const fn case(elements: u64, element_offset: u64, p: f64, scale_mode: ScaleMode)
     Case {
         elements,
         map: (&[], &[]),
+        elements_per_seed: 0,
         element_offset,
         p,
         scale_mode,
@@ -135,10 +140,27 @@ const fn mapped(shape: &'static [u64], mask_strides: &'static [u64], element_off
     Case {
         elements,
         map: (shape, mask_strides),
+        elements_per_seed: 0,
         element_offset,
         p,
         scale_mode: ScaleMode::Inverted,
     }
+}
+
+const fn seeded(elements_per_seed: u64, case: Case) -> Case {
+    Case {
+        elements_per_seed,
+        ..case
+    }
+}
+
+/// A seed for each stretch of so many elements; none where there are none.
+fn seeds(elements: u64, elements_per_seed: u64) -> Vec<u64> {
+    let count = elements.checked_div(elements_per_seed).unwrap_or(0);
+    // Halves that differ from each other and from their neighbours'.
+    (0..count)
+        .map(|n| SEED.wrapping_mul(2 * n + 1).rotate_left(n as u32))
+        .collect()
 }
 
 impl Case {
@@ -159,7 +181,7 @@ const SEED: u64 = 0x0123_4567_89ab_cdef;
 const SUBSEQUENCE: u64 = 0xfedc_ba98_7654_3210;
 
 /// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
-const CASES: [Case; 23] = {
+const CASES: [Case; 27] = {
     use ScaleMode::{Classic, Inverted};
     [
         case(1, 0, 0.5, Inverted),
@@ -196,6 +218,12 @@ const CASES: [Case; 23] = {
             ZERO_OF_16_BITS - 20,
             1.0,
         ),
+        // A seed for each row, where blocks pass 2^32; for rows that draw alike; for each pixel, in runs of three that
+        // share a decision; for each element.
+        seeded(77, case(1001, (1 << 34) - 501, 0.5, Inverted)),
+        seeded(61, mapped(&[13, 61], &[0, 1], 5, 0.3)),
+        seeded(39, mapped(&[7, 13, 3], &[13, 1, 0], 0, 0.4)),
+        seeded(1, case(200, 9, 0.5, Inverted)),
     ]
 };
 
@@ -258,22 +286,22 @@ fn painted(dtype: DType, elements: u64, what: u64) -> Vec<u8> {
 
 /// Input and output apart in one buffer.
 const TENSORS_SHARE: Placement = Placement {
-    buffers: [0, 0, 2, 3, 4, 5],
+    buffers: [0, 0, 2, 3, 4, 5, 6],
     ..Placement::APART
 };
 /// Output and stored mask apart in one buffer.
 const MASK_SHARES: Placement = Placement {
-    buffers: [0, 1, 1, 3, 4, 5],
+    buffers: [0, 1, 1, 3, 4, 5, 6],
     ..Placement::APART
 };
 /// Everything apart in one buffer.
 const ALL_SHARE: Placement = Placement {
-    buffers: [0; 6],
+    buffers: [0; 7],
     ..Placement::APART
 };
 /// In place, with the stored mask in the same buffer.
 const MASK_SHARES_IN_PLACE: Placement = Placement {
-    buffers: [0, 1, 1, 3, 4, 5],
+    buffers: [0, 1, 1, 3, 4, 5, 6],
     ..Placement::IN_PLACE
 };
 /// The output where the residual was.
@@ -507,7 +535,15 @@ async fn compare_case(
         Vec::new()
     };
     let map = case.map();
-    let draw = map.as_ref().map_or(Draw::from(&dropout), |map| dropout.over(map));
+    let seeds = seeds(elements, case.elements_per_seed);
+    let draw = Draw {
+        dropout: &dropout,
+        map: map.as_ref(),
+        seeds: (!seeds.is_empty()).then_some(Seeds {
+            values: &seeds,
+            elements_per_seed: case.elements_per_seed,
+        }),
+    };
     let (expected_output, expected_mask) = expected(task, subject.dtype, draw, elements, &input)?;
     let stores = matches!(task, Task::Forward(Some(_)) | Task::Mask(_));
     let mut output = guarded(expected_output.len());
@@ -519,8 +555,8 @@ async fn compare_case(
     run_job(
         kernels,
         Job {
-            dropout,
-            map: map.as_ref(),
+            draw,
+            first_element: 0,
             task,
             dtype: subject.dtype,
             elements,
@@ -542,8 +578,12 @@ async fn compare_case(
         ([], _) => String::new(),
         (shape, mask_strides) => format!(" ({shape:?} with mask strides {mask_strides:?})"),
     };
+    let seeds = match case.elements_per_seed {
+        0 => String::new(),
+        elements => format!(", a seed for each {elements}"),
+    };
     let case = format!(
-        "{elements} elements{shape} from {:#x}, p {}, {:?}",
+        "{elements} elements{shape}{seeds} from {:#x}, p {}, {:?}",
         case.element_offset, case.p, case.scale_mode
     );
     let difference = |place, (index, expected, actual): (u64, u32, u32), elements_a_unit: u64, has_input: bool| {
@@ -824,6 +864,7 @@ async fn sweep_elements<T: Element>(
             dtype: T::DTYPE,
             elements: window,
             map: None,
+            seeds: None,
             operation,
         })
     };

@@ -160,6 +160,7 @@ pub(crate) const MAP: u32 = 4;
 pub(crate) const BIAS: u32 = 5;
 pub(crate) const RESIDUAL: u32 = 6;
 pub(crate) const ROW: u32 = 7;
+pub(crate) const SEEDS: u32 = 8;
 
 impl Variant {
     /// Every variant there is, with each way to multiply and each way of the parameters.
@@ -403,6 +404,12 @@ impl Variant {
             index,
             access: Access::ReadWrite,
         }));
+        if self.has_map() {
+            bindings.push(StorageBinding {
+                index: SEEDS,
+                access: Access::ReadWrite,
+            });
+        }
         bindings
     }
 }

@@ -355,6 +355,7 @@ impl Gpu {
                 dtype: case.dtype,
                 elements: piece.elements,
                 map: None,
+                seeds: None,
                 operation,
             })?)
         };

@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 
-use super::{Difference, SEED, SUBSEQUENCE, Subject, first_outside, guarded, painted, unreachable_case};
+use super::{Difference, SEED, SUBSEQUENCE, Subject, first_outside, guarded, painted, seeds, unreachable_case};
+use crate::draw::Seeds;
 use crate::gpu::run::{Job, Placement, Task, run as run_job, sum_rows};
 use crate::gpu::{Kernels, RunError};
 use crate::{DType, Draw, Dropout, Element, IndexMap, Neighbours, Probability, ScaleMode, reference};
@@ -11,18 +12,20 @@ use crate::{DType, Draw, Dropout, Element, IndexMap, Neighbours, Probability, Sc
 pub(super) struct FusedCase {
     shape: &'static [u64],
     mask_strides: &'static [u64],
+    has_seeds: bool,
     element_offset: u64,
     p: f64,
     scale_mode: ScaleMode,
 }
 
 /// Rows of whole tiles and others, aligned and shifted streams, factors from 1 to 2^32, and none kept.
-pub(super) const FUSED_CASES: [FusedCase; 12] = {
+pub(super) const FUSED_CASES: [FusedCase; 13] = {
     use ScaleMode::{Classic, Inverted};
     const fn case(shape: &'static [u64], element_offset: u64, p: f64, scale_mode: ScaleMode) -> FusedCase {
         FusedCase {
             shape,
             mask_strides: &[],
+            has_seeds: false,
             element_offset,
             p,
             scale_mode,
@@ -32,6 +35,7 @@ pub(super) const FUSED_CASES: [FusedCase; 12] = {
         FusedCase {
             shape,
             mask_strides,
+            has_seeds: false,
             element_offset: (1 << 34) - 77,
             p,
             scale_mode: Inverted,
@@ -50,6 +54,10 @@ pub(super) const FUSED_CASES: [FusedCase; 12] = {
         case(&[31, 64], 7, 1.0 - 1e-12, Inverted),
         mapped(&[61, 80], &[1, 0], 0.2),
         mapped(&[3, 7, 49], &[7, 1, 0], 0.5),
+        FusedCase {
+            has_seeds: true,
+            ..mapped(&[21, 96], &[0, 1], 0.5)
+        },
     ]
 };
 
@@ -169,9 +177,18 @@ async fn compare_fused_elements<T: Element>(
     // The table's own are maps.
     let map = IndexMap::new(case.shape, case.mask_strides).ok();
     let map = map.filter(|_| !case.mask_strides.is_empty());
-    let draw = map.as_ref().map_or(Draw::from(&dropout), |map| dropout.over(map));
     let elements: u64 = case.shape.iter().product();
     let columns = case.shape.last().map_or(0, |&columns| columns as usize);
+    // One for each row.
+    let seeds = seeds(elements, columns as u64);
+    let draw = Draw {
+        dropout: &dropout,
+        map: map.as_ref(),
+        seeds: case.has_seeds.then_some(Seeds {
+            values: &seeds,
+            elements_per_seed: columns as u64,
+        }),
+    };
     let unit = subject.dtype.bytes() as usize;
     let x = painted(subject.dtype, elements, 0);
     let residual = painted(subject.dtype, elements, 1);
@@ -208,8 +225,8 @@ async fn compare_fused_elements<T: Element>(
             output[..x.len()].copy_from_slice(&residual);
         }
         let job = Job {
-            dropout,
-            map: map.as_ref(),
+            draw,
+            first_element: 0,
             task: Task::ForwardFused,
             dtype: subject.dtype,
             elements,

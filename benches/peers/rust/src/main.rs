@@ -169,6 +169,7 @@ fn ours_on_gpu(elements: usize, p: f64) -> Result<(), Failure> {
         dtype: DType::F32,
         elements: elements as u64,
         map: None,
+        seeds: None,
         operation,
     };
     let forward = kernels.bind(&descriptor(Operation::Forward {

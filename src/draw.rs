@@ -17,7 +17,7 @@ pub(crate) struct Seeds<'a> {
     pub(crate) elements_per_seed: u64,
 }
 
-impl<'a> Seeds<'a> {
+impl Seeds<'_> {
     fn check(&self, elements: u64) -> Result<(), SliceError> {
         let seeds = self.values.len() as u64;
         if seeds.checked_mul(self.elements_per_seed) == Some(elements) {
@@ -28,13 +28,6 @@ impl<'a> Seeds<'a> {
             seeds,
             elements_per_seed: self.elements_per_seed,
         })
-    }
-
-    /// Those that a part of the tensor has, which is not empty.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn of_part(&self, first: u64, elements: u64) -> &'a [u64] {
-        let last = (first + elements - 1) / self.elements_per_seed;
-        &self.values[(first / self.elements_per_seed) as usize..=last as usize]
     }
 
     /// The seed of local element `i`, and how many elements from it on have the same.

@@ -13,7 +13,7 @@ use thiserror::Error;
 /// along its dimension. Dimensions that lie one after the other in the stream, too, are merged, so that a map
 /// costs only what it needs.
 ///
-/// Passed along with a [`Dropout`] by [`Dropout::over`].
+/// Passed along with a [`Dropout`](crate::Dropout) by [`Dropout::over`](crate::Dropout::over).
 ///
 /// # Examples
 ///

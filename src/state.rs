@@ -172,6 +172,7 @@ impl Blocks {
     /// whether or not it leaves some of them out, and `elements` counts for nothing but whether there are any.
     ///
     /// Elements past global index 2^64, which no call takes, are left out.
+    /// Seeds of the call's rows are not looked at: ask for each of them, with [`Dropout::with_seed`].
     #[must_use]
     pub fn of<'a>(draw: impl Into<Draw<'a>>, elements: u64) -> Self {
         let draw = draw.into();

@@ -229,9 +229,12 @@ impl Context {
                 .dropout
                 .with_element_offset(draw.dropout.element_offset.wrapping_add(start));
             // The seeds of this piece; what of the first one's elements lies before it is said apart.
-            let seeds = draw.seeds.filter(|_| task != Task::Inference).map(|seeds| Seeds {
-                values: seeds.of_part(first as u64, length as u64),
-                ..seeds
+            let seeds = draw.seeds.filter(|_| task != Task::Inference).map(|seeds| {
+                let [from, to] = [first, first + length - 1].map(|i| (i as u64 / seeds.elements_per_seed) as usize);
+                Seeds {
+                    values: &seeds.values[from..=to],
+                    ..seeds
+                }
             });
             let job = Job {
                 draw: Draw {

@@ -13,10 +13,11 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::{
-    BackwardMask, BindDescriptor, Binding, KernelOptions, Kernels, Multiply, Operation, StoredMask,
+    BackwardMask, BiasGradientDescriptor, BindDescriptor, Binding, KernelOptions, Kernels, Multiply, Operation,
+    RowBias, StoredMask,
 };
 use wgpu_dropout::half::{bf16, f16};
-use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, cpu};
+use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, Neighbours, Probability, RandomBits, cpu};
 
 /// Four contiguous vec4 an invocation, as the kernels have.
 const COPY: &str = "
@@ -36,22 +37,86 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) wo
     }
 }";
 
-fn copy_pipeline(device: &wgpu::Device, workgroup_size: u32, vectors: u32) -> wgpu::ComputePipeline {
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some("copy"),
-        source: wgpu::ShaderSource::Wgsl(COPY.into()),
-    });
-    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("copy"),
-        layout: None,
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions {
-            constants: &[("workgroup_size", workgroup_size.into()), ("vectors", vectors.into())],
-            ..Default::default()
-        },
-        cache: None,
-    })
+/// The same with a second input, as a residual is.
+const COPY_TWO: &str = "
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> z: array<vec4<u32>>;
+override workgroup_size: u32 = 64u;
+override vectors: u32 = 4u;
+@compute @workgroup_size(workgroup_size)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) workgroups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+    let i = ((workgroup.y * workgroups.x + workgroup.x) * workgroup_size + local) * vectors;
+    if vectors == 4u {
+        let a = x[i] ^ z[i]; let b = x[i + 1u] ^ z[i + 1u];
+        let c = x[i + 2u] ^ z[i + 2u]; let d = x[i + 3u] ^ z[i + 3u];
+        y[i] = a; y[i + 1u] = b; y[i + 2u] = c; y[i + 3u] = d;
+    } else {
+        y[i] = x[i] ^ z[i];
+    }
+}";
+
+/// Shapes of the plain kernels, the best of which is the roof: workgroup size, vec4 an invocation.
+const SHAPES: [(u32, u32); 4] = [(64, 1), (64, 4), (256, 1), (256, 4)];
+
+/// A plain kernel over buffers of so many bytes.
+struct Plain {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    workgroups: [u32; 2],
+}
+
+impl Plain {
+    fn new(
+        device: &wgpu::Device,
+        text: &str,
+        (workgroup_size, vectors): (u32, u32),
+        buffers: &[&wgpu::Buffer],
+        bytes: u64,
+    ) -> Self {
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("copy"),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some("copy"),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[("workgroup_size", workgroup_size.into()), ("vectors", vectors.into())],
+                ..Default::default()
+            },
+            cache: None,
+        });
+        let entries: Vec<_> = buffers
+            .iter()
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let workgroups = (bytes / 16 / u64::from(workgroup_size * vectors)) as u32;
+        let rows = workgroups.div_ceil(32_768).next_power_of_two();
+        Self {
+            bind_group: device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            }),
+            pipeline,
+            workgroups: [workgroups / rows, rows],
+        }
+    }
+
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        let [x, y] = self.workgroups;
+        pass.dispatch_workgroups(x, y, 1);
+    }
 }
 
 /// Records, submits and waits, so many times.
@@ -197,6 +262,99 @@ fn maps<T: Element>(
     }
 }
 
+/// Bias and residual in the same pass, beside a plain kernel that moves the same bytes; the gradient of the bias beside a
+/// copy of half of it.
+fn neighbours<T: Element>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    kernels: &Kernels,
+    x: &[T],
+    (input, output): (&wgpu::Buffer, &wgpu::Buffer),
+) {
+    let device = kernels.device();
+    let (elements, bytes) = (x.len() as u64, size_of_val(x) as u64);
+    let columns = 1024.min(x.len());
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let [bias, residual, dbias] = [columns, x.len(), columns].map(|length| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: (length * size_of::<T>()) as u64,
+            usage,
+            mapped_at_creation: false,
+        })
+    });
+    kernels
+        .queue()
+        .write_buffer(&bias, 0, bytemuck::cast_slice(&x[..columns]));
+    kernels.queue().write_buffer(&residual, 0, bytemuck::cast_slice(x));
+    for (workgroup_size, vectors) in SHAPES {
+        let shape = format!("workgroups of {workgroup_size}, {vectors} vec4");
+        let plain = |text, buffers: &[&wgpu::Buffer], bytes| {
+            Plain::new(device, text, (workgroup_size, vectors), buffers, bytes)
+        };
+        let two = plain(COPY_TWO, &[input, output, &residual], bytes);
+        group.bench_function(format!("neighbours: two inputs, {shape}"), |b| {
+            b.iter_custom(|times| timed(kernels, times, |pass| two.record(pass)));
+        });
+        let half = plain(COPY, &[input, output], bytes / 2);
+        group.bench_function(format!("neighbours: copy of half, {shape}"), |b| {
+            b.iter_custom(|times| timed(kernels, times, |pass| half.record(pass)));
+        });
+    }
+    for (name, has_bias, has_residual) in [
+        ("bias and residual", true, true),
+        ("bias", true, false),
+        ("residual", false, true),
+    ] {
+        let binding = kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: T::DTYPE,
+                elements,
+                map: None,
+                seeds: None,
+                operation: Operation::ForwardFused {
+                    x: input.as_entire_buffer_binding(),
+                    bias: has_bias.then(|| RowBias {
+                        values: bias.as_entire_buffer_binding(),
+                        columns: columns as u64,
+                    }),
+                    residual: has_residual.then(|| residual.as_entire_buffer_binding()),
+                    y: output.as_entire_buffer_binding(),
+                },
+            })
+            .unwrap();
+        for random_bits in RandomBits::ALL {
+            let dropout = call(random_bits);
+            let neighbours = Neighbours {
+                bias: has_bias.then_some(&x[..columns]),
+                residual: has_residual.then_some(x),
+            };
+            let mut expected = vec![T::zeroed(); x.len()];
+            cpu::forward_fused(&dropout, x, neighbours, &mut expected).unwrap();
+            let name = format!("neighbours: {name}, {} bits", random_bits.bits());
+            forward(group, kernels, &binding, &dropout, (&expected, output), name);
+        }
+    }
+    let gradient = kernels
+        .bind_bias_gradient(&BiasGradientDescriptor {
+            label: None,
+            dtype: T::DTYPE,
+            elements,
+            columns: columns as u64,
+            dx: input.as_entire_buffer_binding(),
+            dbias: dbias.as_entire_buffer_binding(),
+        })
+        .unwrap();
+    let mut expected = vec![T::zeroed(); columns];
+    cpu::bias_gradient(x, &mut expected).unwrap();
+    timed(kernels, 1, |pass| gradient.record(pass));
+    let same = read(kernels, &dbias) == bytemuck::cast_slice::<T, u8>(&expected);
+    assert!(same, "a wrong result can't post a time");
+    group.bench_function("neighbours: gradient of the bias", |b| {
+        b.iter_custom(|times| timed(kernels, times, |pass| gradient.record(pass)));
+    });
+}
+
 fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, log2: u32, x: &[T]) {
     let info = adapter.get_info();
     let name = format!("{} ({}) {} 2^{log2}", info.name, info.backend, T::DTYPE);
@@ -230,33 +388,14 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
         kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(x));
         if multiply == Multiply::Emulated {
             // The best of several shapes is the roof.
-            for (workgroup_size, vectors) in [(64, 1), (64, 4), (256, 1), (256, 4)] {
-                let pipeline = copy_pipeline(kernels.device(), workgroup_size, vectors);
-                let bindings = kernels.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: None,
-                    layout: &pipeline.get_bind_group_layout(0),
-                    entries: &[
-                        wgpu::BindGroupEntry {
-                            binding: 0,
-                            resource: input.as_entire_binding(),
-                        },
-                        wgpu::BindGroupEntry {
-                            binding: 1,
-                            resource: output.as_entire_binding(),
-                        },
-                    ],
-                });
-                let workgroups = (size_of_val(x) as u64 / 16 / u64::from(workgroup_size * vectors)) as u32;
-                let rows = workgroups.div_ceil(32_768).next_power_of_two();
-                let record = |pass: &mut wgpu::ComputePass<'_>| {
-                    pass.set_pipeline(&pipeline);
-                    pass.set_bind_group(0, &bindings, &[]);
-                    pass.dispatch_workgroups(workgroups / rows, rows, 1);
-                };
-                timed(kernels, 1, record);
+            for shape in SHAPES {
+                let bytes = size_of_val(x) as u64;
+                let copy = Plain::new(kernels.device(), COPY, shape, &[&input, &output], bytes);
+                timed(kernels, 1, |pass| copy.record(pass));
                 assert!(read(kernels, &output) == bytemuck::cast_slice::<T, u8>(x), "copy");
+                let (workgroup_size, vectors) = shape;
                 group.bench_function(format!("copy, workgroups of {workgroup_size}, {vectors} vec4"), |b| {
-                    b.iter_custom(|times| timed(kernels, times, record));
+                    b.iter_custom(|times| timed(kernels, times, |pass| copy.record(pass)));
                 });
             }
         }
@@ -285,6 +424,7 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
         // With the multiply that kernels choose.
         if has_int64 == (multiply == Multiply::Int64) {
             maps(&mut group, kernels, x, (&input, &output));
+            neighbours(&mut group, kernels, x, (&input, &output));
         }
     }
     group.finish();

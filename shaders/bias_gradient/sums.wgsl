@@ -53,9 +53,14 @@ fn plus_rows(before: vec4<u32>, rows: Rows) -> vec4<u32> {
     let least = min(min(min(a - one, b - one), min(c - one, d - one)), s - one);
     let is_great = any(greatest > vec4<u32>(GREATEST)) || any(s > vec4<u32>(GREATEST_SUM));
     if is_great || any(least < vec4<u32>(LEAST - 1u)) {
-        for (var i = 0u; i < 4u; i += 1u) {
-            let row = select(select(rows.a, rows.b, i == 1u), select(rows.c, rows.d, i == 3u), i >= 2u);
-            sum = plus_exact(sum, row);
+        // One sum at a time, for drivers that go through a loop once even where no lane wants it.
+        for (var i = 0u; i < 16u; i += 1u) {
+            let is_here = vec4<u32>(i & 3u) == vec4<u32>(0u, 1u, 2u, 3u);
+            let n = i >> 2u;
+            let row = select(select(rows.a, rows.b, n == 1u), select(rows.c, rows.d, n == 3u), n >= 2u);
+            let a = select(vec4<u32>(0u), sum, is_here);
+            let b = select(vec4<u32>(0u), row, is_here);
+            sum = select(sum, vec4<u32>(sum_exact(a.x | a.y | a.z | a.w, b.x | b.y | b.z | b.w)), is_here);
         }
     } else {
         sum = sum_fast(sum_fast(sum_fast(sum_fast(sum, rows.a), rows.b), rows.c), rows.d);

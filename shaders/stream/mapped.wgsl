@@ -62,28 +62,24 @@ fn keep_tile(tile: u32) -> Keep {
     let is_dense = all(stride == vec2<u32>(1u, 0u));
     var bits = 0u;
     var at = 0u;
-    var place = place_of(tile * TILE);
-    // A block is drawn once for all runs in a row that take from it.
+    var kept = 0u;
+    var drawn = Place();
+    // Run by run, and where a run takes from several blocks, block by block. One that the run before took from is not
+    // drawn again.
     loop {
+        let place = place_of(tile * TILE + at);
         let block = block_of(place.index);
-        let seed = place.seed;
-        let kept = kept_lanes(philox4x32_10(seed, neighbours(seed, block.y), block.x));
-        loop {
-            let lane = place.index.x % LANES;
-            let here = kept >> lane;
-            let decisions = select(here, select(0u, 0xffffu, (here & 1u) == 1u), is_shared);
-            let dense = select(1u, LANES - lane, is_dense);
-            let decided = min(min(place.left, TILE), select(dense, TILE, is_shared));
-            bits |= (decisions & ((1u << decided) - 1u)) << at;
-            at += decided;
-            if at >= TILE {
-                break;
-            }
-            place = place_of(tile * TILE + at);
-            if any(block_of(place.index) != block) || any(place.seed != seed) {
-                break;
-            }
+        if at == 0u || any(block != drawn.index) || any(place.seed != drawn.seed) {
+            kept = kept_lanes(philox4x32_10(place.seed, neighbours(place.seed, block.y), block.x));
+            drawn = Place(block, 0u, place.seed);
         }
+        let lane = place.index.x % LANES;
+        let here = kept >> lane;
+        let decisions = select(here, select(0u, 0xffffu, (here & 1u) == 1u), is_shared);
+        let dense = select(1u, LANES - lane, is_dense);
+        let decided = min(min(place.left, TILE), select(dense, TILE, is_shared));
+        bits |= (decisions & ((1u << decided) - 1u)) << at;
+        at += decided;
         if at >= TILE {
             break;
         }

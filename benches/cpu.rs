@@ -14,7 +14,7 @@ use rand_core::Rng as _;
 use rayon::prelude::*;
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::rand_core;
-use wgpu_dropout::{Dropout, Element, Philox4x32, Probability, RandomBits, bit_mask_words, cpu, reference};
+use wgpu_dropout::{Dropout, Element, Neighbours, Philox4x32, Probability, RandomBits, bit_mask_words, cpu, reference};
 
 const SEED: u64 = 42;
 
@@ -76,6 +76,52 @@ fn operations<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: 
     });
 }
 
+/// Bias and residual in the same pass, beside a plain pass over the same bytes; the gradient of the bias.
+fn neighbours<T: Element>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    x: &[T],
+    y: &mut [T],
+    plain: impl Fn(T, T) -> T + Sync,
+) {
+    const TASK: usize = 1 << 16;
+    let columns = 1024.min(x.len());
+    let residual = x.to_vec();
+    let neighbours = Neighbours {
+        bias: Some(&x[..columns]),
+        residual: Some(&residual[..]),
+    };
+    group.bench_function("two inputs only", |b| {
+        b.iter(|| {
+            let inputs = x.par_chunks(TASK).zip(residual.par_chunks(TASK));
+            inputs.zip(y.par_chunks_mut(TASK)).for_each(|((x, z), y)| {
+                for ((x, z), y) in x.iter().zip(z).zip(y) {
+                    *y = plain(*x, *z);
+                }
+            });
+        });
+    });
+    for random_bits in RandomBits::ALL {
+        let dropout = dropout(0.1, random_bits);
+        let rows = x.len().min(100_000) / columns * columns;
+        let first = Neighbours {
+            residual: Some(&residual[..rows]),
+            ..neighbours
+        };
+        let mut expected = vec![T::zeroed(); rows];
+        reference::forward_fused(&dropout, &x[..rows], first, &mut expected).unwrap();
+        cpu::forward_fused(&dropout, x, neighbours, y).unwrap();
+        let same = bytemuck::cast_slice::<T, u8>(&expected) == bytemuck::cast_slice::<T, u8>(&y[..rows]);
+        assert!(same, "a wrong result can't post a time");
+        group.bench_function(format!("bias and residual, {} bits", random_bits.bits()), |b| {
+            b.iter(|| cpu::forward_fused(&dropout, x, neighbours, y).unwrap());
+        });
+    }
+    let mut dbias = vec![T::zeroed(); columns];
+    group.bench_function("gradient of the bias", |b| {
+        b.iter(|| cpu::bias_gradient(x, &mut dbias).unwrap());
+    });
+}
+
 /// The pieces without a tensor: the generator, a word at a time on one thread, and the masks alone.
 fn masks_and_words(criterion: &mut Criterion, log2: u32, elements: usize) {
     let mut group = criterion.benchmark_group(format!("pieces 2^{log2}"));
@@ -129,6 +175,7 @@ fn cpu_path(criterion: &mut Criterion) {
         group_of(criterion, "f32", 4, &mut |group| {
             group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, |x| x * 1.1)));
             operations(group, &x, &mut y);
+            neighbours(group, &x, &mut y, |x, z| x + z);
         });
         let x: Vec<bf16> = x.iter().map(|&x| bf16::from_f32(x)).collect();
         let mut y = vec![bf16::ZERO; elements];
@@ -136,6 +183,7 @@ fn cpu_path(criterion: &mut Criterion) {
             let pass = |x: bf16| bf16::from_bits(x.to_bits().wrapping_mul(3));
             group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, pass)));
             operations(group, &x, &mut y);
+            neighbours(group, &x, &mut y, |x, z| bf16::from_bits(x.to_bits() ^ z.to_bits()));
         });
         let x: Vec<f16> = x.iter().map(|x| f16::from_f32(x.to_f32())).collect();
         let mut y = vec![f16::ZERO; elements];
@@ -143,6 +191,7 @@ fn cpu_path(criterion: &mut Criterion) {
             let pass = |x: f16| f16::from_bits(x.to_bits().wrapping_mul(3));
             group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, pass)));
             operations(group, &x, &mut y);
+            neighbours(group, &x, &mut y, |x, z| f16::from_bits(x.to_bits() ^ z.to_bits()));
         });
     }
 }

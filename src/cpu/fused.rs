@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{Data, Job, Sink, TASK, TILE, training};
+use super::words::{Instructions, READ};
+use super::{Data, training};
 use crate::fused::{Neighbours, check_rows, rows_of_a_partial_sum};
 use crate::{Draw, Element, SliceError};
 
@@ -22,51 +23,124 @@ pub fn forward_fused<'a, T: Element>(
 ) -> Result<(), SliceError> {
     let draw = draw.into();
     neighbours.check(draw, x.len(), y.len())?;
-    let scale = training::<T>(draw, x.len(), Data::None).scale;
-    // A tensor without a bias is one row.
-    let columns = neighbours.bias.map_or(x.len(), <[T]>::len);
-    let task = |(n, y): (usize, &mut [T])| {
-        let mut keep = [0u8; TILE];
-        for (y, at) in y.chunks_mut(TILE).zip((n * TASK..).step_by(TILE)) {
-            let keep = &mut keep[..y.len()];
-            Job {
-                first: at,
-                len: y.len(),
-                sink: Sink::Bytes(keep),
-                ..training::<T>(draw, x.len(), Data::None)
-            }
-            .run_here();
-            let x = &x[at..at + y.len()];
-            let residual = neighbours.residual.map(|residual| &residual[at..at + y.len()]);
-            let mut start = 0;
-            while start < y.len() {
-                let column = (at + start) % columns;
-                let end = y.len().min(start + columns - column);
-                let bias = neighbours.bias.map(|bias| &bias[column..column + end - start]);
-                let residual = residual.map(|residual| &residual[start..end]);
-                apply_row(
-                    &x[start..end],
-                    bias,
-                    &keep[start..end],
-                    scale,
-                    residual,
-                    &mut y[start..end],
-                );
-                start = end;
-            }
-        }
-    };
-    if y.len() <= TASK {
-        task((0, y));
-    } else {
-        y.par_chunks_mut(TASK).enumerate().for_each(task);
-    }
+    training(draw, x.len(), Data::Fused(Fused::new(x, neighbours), y)).run();
     Ok(())
 }
 
-/// Part of a row; all are equally long. One loop for each neighbourhood, for the compiler to vectorise.
-fn apply_row<T: Element>(x: &[T], bias: Option<&[T]>, keep: &[u8], scale: f32, residual: Option<&[T]>, y: &mut [T]) {
-    let dropped = |x: f32, keep: u8| if keep == 0 { 0.0 } else { x * scale };
+/// A part of the input with its neighbours.
+#[derive(Clone, Copy)]
+pub(super) struct Fused<'a, T> {
+    x: &'a [T],
+    /// The whole bias, and the residual of this part.
+    neighbours: Neighbours<'a, T>,
+    /// Of the part's first element.
+    column: usize,
+}
+
+impl<'a, T: Element> Fused<'a, T> {
+    pub(super) fn new(x: &'a [T], neighbours: Neighbours<'a, T>) -> Self {
+        Self {
+            x,
+            neighbours,
+            column: 0,
+        }
+    }
+
+    pub(super) fn split_at(self, middle: usize) -> (Self, Self) {
+        let Neighbours { bias, residual } = self.neighbours;
+        let (x, x_rest) = self.x.split_at(middle);
+        let (residual, residual_rest) = residual.map(|residual| residual.split_at(middle)).unzip();
+        let part = Self {
+            x,
+            neighbours: Neighbours { bias, residual },
+            column: self.column,
+        };
+        let rest = Self {
+            x: x_rest,
+            neighbours: Neighbours {
+                bias,
+                residual: residual_rest,
+            },
+            column: bias.map_or(0, |bias| (self.column + middle) % bias.len()),
+        };
+        (part, rest)
+    }
+
+    #[inline(always)]
+    pub(super) fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch::<READ, _>(self.x, at, len);
+        if let Some(residual) = self.neighbours.residual {
+            instructions.fetch::<READ, _>(residual, at, len);
+        }
+    }
+
+    /// Elements `[at, at + y.len())`, row by row.
+    #[inline(always)]
+    pub(super) fn apply(&self, instructions: impl Instructions, at: usize, keep: &[u8], scale: f32, y: &mut [T]) {
+        let x = &self.x[at..at + y.len()];
+        let residual = self.neighbours.residual.map(|residual| &residual[at..at + y.len()]);
+        let Some(bias) = self.neighbours.bias else {
+            return apply_row(instructions, x, None, keep, scale, residual, y);
+        };
+        let mut column = (self.column + at) % bias.len();
+        let mut start = 0;
+        while start < y.len() {
+            let end = y.len().min(start + bias.len() - column);
+            let bias = &bias[column..column + end - start];
+            let residual = residual.map(|residual| &residual[start..end]);
+            let (x, keep) = (&x[start..end], &keep[start..end]);
+            apply_row(instructions, x, Some(bias), keep, scale, residual, &mut y[start..end]);
+            (start, column) = (end, 0);
+        }
+    }
+}
+
+/// Part of a row; all are equally long.
+#[inline(always)]
+fn apply_row<T: Element>(
+    instructions: impl Instructions,
+    x: &[T],
+    bias: Option<&[T]>,
+    keep: &[u8],
+    scale: f32,
+    residual: Option<&[T]>,
+    y: &mut [T],
+) {
+    let whole = if T::CONVERTED_BY_32 { y.len() / 32 * 32 } else { 0 };
+    for at in (0..whole).step_by(32) {
+        let wide = |elements: &[T]| elements[at..].first_chunk().map(|x| T::widened_32(*x, instructions));
+        let (Some(mut sum), Some(y)) = (wide(x), y[at..].first_chunk_mut()) else {
+            return; // not reached: there are 32
+        };
+        if let Some(bias) = bias.and_then(wide) {
+            sum.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias);
+        }
+        for (sum, &keep) in sum.iter_mut().zip(&keep[at..at + 32]) {
+            *sum = dropped(*sum, keep, scale);
+        }
+        if let Some(residual) = residual.and_then(wide) {
+            sum.iter_mut()
+                .zip(residual)
+                .for_each(|(sum, residual)| *sum += residual);
+        }
+        *y = T::narrowed_32(sum, instructions);
+    }
+    let (bias, residual) = (
+        bias.map(|bias| &bias[whole..]),
+        residual.map(|residual| &residual[whole..]),
+    );
+    apply_each(&x[whole..], bias, &keep[whole..], scale, residual, &mut y[whole..]);
+}
+
+#[inline(always)]
+fn dropped(x: f32, keep: u8, scale: f32) -> f32 {
+    if keep == 0 { 0.0 } else { x * scale }
+}
+
+/// One loop for each neighbourhood, for the compiler to vectorise.
+#[inline(always)]
+fn apply_each<T: Element>(x: &[T], bias: Option<&[T]>, keep: &[u8], scale: f32, residual: Option<&[T]>, y: &mut [T]) {
+    let dropped = |x: f32, keep: u8| dropped(x, keep, scale);
     let each = x.iter().zip(keep).zip(y);
     match (bias, residual) {
         (None, None) => each.for_each(|((x, &keep), y)| *y = T::narrowed(dropped(x.widened(), keep))),

@@ -26,6 +26,7 @@ mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use fused::Fused;
 pub use fused::{bias_gradient, forward_fused};
 use half::{bf16, f16};
 use words::{Instructions, Portable, READ, WORDS, WRITE, Words};
@@ -67,6 +68,24 @@ pub trait Scale: Copy {
     #[inline(always)]
     fn scaled_32(x: [Self; 32], scale: f32, _instructions: impl Instructions) -> [Self; 32] {
         x.map(|x| x.scaled(scale))
+    }
+
+    /// Whether instruction sets have conversions of their own, [`widened_32`](Self::widened_32) and
+    /// [`narrowed_32`](Self::narrowed_32).
+    const CONVERTED_BY_32: bool = false;
+
+    /// Thirty-two at once.
+    #[must_use]
+    #[inline(always)]
+    fn widened_32(x: [Self; 32], _instructions: impl Instructions) -> [f32; 32] {
+        x.map(Self::widened)
+    }
+
+    /// Thirty-two at once.
+    #[must_use]
+    #[inline(always)]
+    fn narrowed_32(wide: [f32; 32], _instructions: impl Instructions) -> [Self; 32] {
+        wide.map(Self::narrowed)
     }
 }
 
@@ -207,6 +226,18 @@ impl Scale for f16 {
     fn scaled_32(x: [Self; 32], scale: f32, instructions: impl Instructions) -> [Self; 32] {
         instructions.scaled_f16(x, scale)
     }
+
+    const CONVERTED_BY_32: bool = true;
+
+    #[inline(always)]
+    fn widened_32(x: [Self; 32], instructions: impl Instructions) -> [f32; 32] {
+        instructions.widened_f16(x)
+    }
+
+    #[inline(always)]
+    fn narrowed_32(wide: [f32; 32], instructions: impl Instructions) -> [Self; 32] {
+        instructions.narrowed_f16(wide)
+    }
 }
 
 /// Where keep decisions come from.
@@ -224,6 +255,7 @@ enum Source<'a> {
 enum Data<'a, T> {
     Apart(&'a [T], &'a mut [T]),
     InPlace(&'a mut [T]),
+    Fused(Fused<'a, T>, &'a mut [T]),
     None,
 }
 
@@ -266,6 +298,10 @@ impl<T: Element> Job<'_, T> {
             Data::InPlace(y) => {
                 let (y, y_rest) = y.split_at_mut(middle);
                 (Data::InPlace(y), Data::InPlace(y_rest))
+            }
+            Data::Fused(fused, y) => {
+                let ((fused, fused_rest), (y, y_rest)) = (fused.split_at(middle), y.split_at_mut(middle));
+                (Data::Fused(fused, y), Data::Fused(fused_rest, y_rest))
             }
             Data::None => (Data::None, Data::None),
         };
@@ -343,11 +379,10 @@ impl<T: Element> Job<'_, T> {
         if let (Source::Drawn(dropout), Sink::None) = (&self.source, &self.sink) {
             let first = self.first as u64;
             match &mut self.data {
-                Data::Apart(x, y) => draw(dropout, first, self.len, instructions, Apart { x, y, scale }),
-                Data::InPlace(y) => draw(dropout, first, self.len, instructions, InPlace { y, scale }),
-                Data::None => {}
+                Data::Apart(x, y) => return draw(dropout, first, self.len, instructions, Apart { x, y, scale }),
+                Data::InPlace(y) => return draw(dropout, first, self.len, instructions, InPlace { y, scale }),
+                Data::Fused(..) | Data::None => {}
             }
-            return;
         }
         let mut keep = [0u8; TILE];
         let piece = self.piece();
@@ -361,6 +396,10 @@ impl<T: Element> Job<'_, T> {
                     instructions.fetch::<WRITE, _>(y, end, piece);
                 }
                 Data::InPlace(y) => instructions.fetch::<WRITE, _>(y, end, piece),
+                Data::Fused(fused, y) => {
+                    fused.fetch(instructions, end, piece);
+                    instructions.fetch::<WRITE, _>(y, end, piece);
+                }
                 Data::None => {}
             }
             match self.source {
@@ -374,10 +413,12 @@ impl<T: Element> Job<'_, T> {
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),
             }
+            let keep = &*keep;
             let decisions: &[KeepByte] = bytemuck::cast_slice(keep);
             match &mut self.data {
                 Data::Apart(x, y) => apply(instructions, Some(&x[at..end]), &mut y[at..end], decisions, 0, scale),
                 Data::InPlace(y) => apply(instructions, None, &mut y[at..end], decisions, 0, scale),
+                Data::Fused(fused, y) => fused.apply(instructions, at, keep, scale, &mut y[at..end]),
                 Data::None => {}
             }
             match &mut self.sink {

@@ -28,6 +28,12 @@ pub trait Instructions: Copy {
     /// K(x) of 32 bf16, for a scale other than 0.
     fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32];
 
+    /// 32 f16 as f32, without loss; which NaN a NaN becomes is open.
+    fn widened_f16(self, x: [f16; 32]) -> [f32; 32];
+
+    /// 32 f32 rounded to f16; any NaN becomes the canonical one.
+    fn narrowed_f16(self, wide: [f32; 32]) -> [f16; 32];
+
     /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
 }
@@ -52,6 +58,16 @@ impl Instructions for Portable {
     #[inline(always)]
     fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
         x.map(|x| x.scaled(scale))
+    }
+
+    #[inline(always)]
+    fn widened_f16(self, x: [f16; 32]) -> [f32; 32] {
+        x.map(Scale::widened)
+    }
+
+    #[inline(always)]
+    fn narrowed_f16(self, wide: [f32; 32]) -> [f16; 32] {
+        wide.map(Scale::narrowed)
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@
 )]
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
+    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
     _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_castps_si256,
     _mm256_castsi256_ps, _mm256_cmpgt_epi16, _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_mul_epu32, _mm256_mul_ps,
     _mm256_or_si256, _mm256_packus_epi32, _mm256_set_epi64x, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
@@ -25,7 +25,7 @@ use core::arch::x86_64::{
 };
 #[cfg(has_avx512)]
 use core::arch::x86_64::{
-    __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    __m512, __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
     _mm512_cmpgt_epi16_mask, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
     _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64, _mm512_set1_epi16,
     _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi32,
@@ -115,6 +115,18 @@ impl Instructions for Avx512 {
     }
 
     #[inline(always)]
+    fn widened_f16(self, x: [f16; 32]) -> [f32; 32] {
+        // SAFETY: as above.
+        unsafe { widened_f16_avx512(x) }
+    }
+
+    #[inline(always)]
+    fn narrowed_f16(self, wide: [f32; 32]) -> [f16; 32] {
+        // SAFETY: as above.
+        unsafe { narrowed_f16_avx512(wide) }
+    }
+
+    #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
         prefetch::<WRITE, T>(elements, at, len);
     }
@@ -137,6 +149,18 @@ impl Instructions for Avx2 {
     fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
         // SAFETY: as above.
         unsafe { scaled_bf16_avx2(x, scale) }
+    }
+
+    #[inline(always)]
+    fn widened_f16(self, x: [f16; 32]) -> [f32; 32] {
+        // SAFETY: as above.
+        unsafe { widened_f16_avx2(x) }
+    }
+
+    #[inline(always)]
+    fn narrowed_f16(self, wide: [f32; 32]) -> [f16; 32] {
+        // SAFETY: as above.
+        unsafe { narrowed_f16_avx2(wide) }
     }
 
     #[inline(always)]
@@ -375,6 +399,54 @@ fn scaled_bf16_avx512(x: [bf16; 32], scale: f32) -> [bf16; 32] {
     bytemuck::cast(with_quiet_nans_avx512(x, narrow, 0x7f80, 0x0040))
 }
 
+#[cfg(has_avx512)]
+#[expect(
+    clippy::incompatible_msrv,
+    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
+)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn widened_f16_avx512(x: [f16; 32]) -> [f32; 32] {
+    let halves: [__m256i; 2] = bytemuck::cast(x);
+    bytemuck::cast(halves.map(|x| _mm512_cvtph_ps(x)))
+}
+
+#[cfg(has_avx512)]
+#[expect(
+    clippy::incompatible_msrv,
+    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
+)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn narrowed_f16_avx512(wide: [f32; 32]) -> [f16; 32] {
+    let halves: [__m512; 2] = bytemuck::cast(wide);
+    let narrow = halves.map(|wide| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(wide));
+    let narrow: __m512i = bytemuck::cast(narrow);
+    let magnitude = _mm512_and_si512(narrow, _mm512_set1_epi16(0x7fff));
+    let is_nan = _mm512_cmpgt_epi16_mask(magnitude, _mm512_set1_epi16(0x7c00));
+    bytemuck::cast(_mm512_mask_blend_epi16(is_nan, narrow, _mm512_set1_epi16(0x7e00)))
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn widened_f16_avx2(x: [f16; 32]) -> [f32; 32] {
+    let quarters: [__m128i; 4] = bytemuck::cast(x);
+    bytemuck::cast(quarters.map(|x| _mm256_cvtph_ps(x)))
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn narrowed_f16_avx2(wide: [f32; 32]) -> [f16; 32] {
+    let quarters: [__m256; 4] = bytemuck::cast(wide);
+    let narrow = quarters.map(|wide| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(wide));
+    let narrow: [__m256i; 2] = bytemuck::cast(narrow);
+    bytemuck::cast(narrow.map(|narrow| {
+        let magnitude = _mm256_and_si256(narrow, _mm256_set1_epi16(0x7fff));
+        let is_nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7c00));
+        _mm256_blendv_epi8(narrow, _mm256_set1_epi16(0x7e00), is_nan)
+    }))
+}
+
 #[target_feature(enable = "avx2")]
 #[inline]
 fn with_quiet_nans_avx2(x: __m256i, products: __m256i, infinity: i16, quiet: i16) -> __m256i {
@@ -474,6 +546,38 @@ mod tests {
         }
     }
 
+    fn check_conversions(instructions: impl Instructions) {
+        for first in (0..=u16::MAX).step_by(32) {
+            let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
+            let wide = instructions.widened_f16(x);
+            let expected = Portable.widened_f16(x);
+            for (x, (wide, expected)) in x.iter().zip(wide.iter().zip(expected)) {
+                let same = wide.to_bits() == expected.to_bits() || (wide.is_nan() && expected.is_nan());
+                assert!(same, "{x:?} is {wide:?}, expected {expected:?}");
+            }
+            // Around each f16, and halfway to the next one; tiny, huge and no numbers too.
+            for step in [0, 0x0fff, 0x1000, 0x1001, 0x1fff] {
+                let wide = expected.map(|wide| f32::from_bits(wide.to_bits() ^ step));
+                let [actual, expected] = [instructions.narrowed_f16(wide), Portable.narrowed_f16(wide)];
+                assert_eq!(actual.map(f16::to_bits), expected.map(f16::to_bits), "{wide:?}");
+            }
+            let wide = core::array::from_fn(|i| f32::from_bits((u32::from(first) << 16) | (0x1234 * i as u32)));
+            let [actual, expected] = [instructions.narrowed_f16(wide), Portable.narrowed_f16(wide)];
+            assert_eq!(actual.map(f16::to_bits), expected.map(f16::to_bits), "{wide:?}");
+        }
+    }
+
+    #[test]
+    fn f16_conversions_equal_the_portable_ones() {
+        #[cfg(has_avx512)]
+        if let Some(avx512) = Avx512::detect() {
+            check_conversions(avx512);
+        }
+        if let Some(avx2) = Avx2::detect() {
+            check_conversions(avx2);
+        }
+    }
+
     #[test]
     fn every_16_bit_product_equals_the_portable_one() {
         #[cfg(has_avx512)]
@@ -482,6 +586,37 @@ mod tests {
         }
         if let Some(avx2) = Avx2::detect() {
             check_products(avx2);
+        }
+    }
+
+    /// A fused forward of f16, the type with conversions of its own, in rows that 32 don't divide.
+    #[test]
+    fn fused_jobs_equal_the_portable_ones() {
+        use crate::cpu::fused::Fused;
+        use crate::cpu::{Data, training};
+        let bits: Vec<f16> = (0..3 * 5005u32)
+            .map(|i| f16::from_bits((i.wrapping_mul(2_654_435_761) >> 11) as u16))
+            .collect();
+        let dropout = crate::Dropout::new(0.3, 5).expect("a probability");
+        let run = |run_job: &dyn Fn(Job<'_, f16>)| {
+            let mut y = vec![f16::ZERO; 5005];
+            let neighbours = crate::Neighbours {
+                bias: Some(&bits[10_010..10_010 + 77]),
+                residual: Some(&bits[5005..10_010]),
+            };
+            let fused = Fused::new(&bits[..5005], neighbours);
+            run_job(training(&dropout, 5005, Data::Fused(fused, &mut y)));
+            y.into_iter().map(f16::to_bits).collect::<Vec<_>>()
+        };
+        let expected = run(&|job| job.run_with(Portable));
+        #[cfg(has_avx512)]
+        if let Some(avx512) = Avx512::detect() {
+            // SAFETY: detected.
+            assert_eq!(run(&|job| unsafe { run_avx512(job, avx512) }), expected, "avx512");
+        }
+        if let Some(avx2) = Avx2::detect() {
+            // SAFETY: detected.
+            assert_eq!(run(&|job| unsafe { run_avx2(job, avx2) }), expected, "avx2");
         }
     }
 

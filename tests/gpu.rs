@@ -17,8 +17,8 @@ use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
 use wgpu_dropout::gpu::{
     AdvanceDescriptor, BackwardMask, BindDescriptor, BindError, DeviceCallDescriptor, DeviceError, KernelOptions,
-    Kernels, Multiply, Operation, ParameterPath, RecordError, RunError, STATE_BYTES, SamplesDescriptor, StoredMask,
-    state_bytes,
+    Kernels, Multiply, Operation, ParameterPath, RecordError, RowBias, RunError, STATE_BYTES, SamplesDescriptor, Seeds,
+    StoredMask, state_bytes,
 };
 use wgpu_dropout::{
     DType, Draw, Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, bit_mask_words, cpu,
@@ -74,6 +74,7 @@ fn main() {
         trial("recordings change parameters, not objects", parameters_change);
         trial("calls whose state lies in a buffer", device_state);
         trial("calls whose length lies in a buffer", device_length);
+        trial("calls with neighbours whose state lies in a buffer", device_neighbours);
         trial("parameter slots run out and come back", slots);
         trial("recorded in parallel", recorded_in_parallel);
         trial("a lost device is an error", lost_device);
@@ -756,6 +757,95 @@ fn device_state(adapter: &wgpu::Adapter) {
                 reference::forward(&call, &x, &mut expected).unwrap();
                 f32::assert_same(&read_as(kernels, y), &expected, &format!("{call:?}"));
             }
+        }
+    }
+}
+
+/// Bias, residual, an index map and seeds, with state and length in buffers.
+fn device_neighbours(adapter: &wgpu::Adapter) {
+    let options = KernelOptions {
+        max_binding_bytes: 9000,
+        workgroup_size: 32,
+        ..KernelOptions::default()
+    };
+    let context = Context::with_adapter(adapter, &options).unwrap();
+    let kernels = context.kernels();
+    let (seed, subsequence) = (0xfeed_0000_beef, 41);
+    for (rows, columns, has_seeds) in [(150usize, 48usize, false), (801, 7, false), (90, 64, true)] {
+        let elements = rows * columns;
+        let painted = painted::<f32>(3 * elements);
+        let (x, rest) = painted.split_at(elements);
+        let (residual, rest) = rest.split_at(elements);
+        let seeds: Vec<u64> = (0..rows as u64).map(|n| n << 31 | n).collect();
+        let uploaded = |bytes: &[u8]| {
+            let uploaded = buffer(kernels, bytes.len() as u64);
+            kernels.queue().write_buffer(&uploaded, 0, bytes);
+            uploaded
+        };
+        let [input, added, bias] = [x, residual, &rest[..columns]].map(|x| uploaded(bytemuck::cast_slice(x)));
+        let words: Vec<u32> = seeds
+            .iter()
+            .flat_map(|&seed| [seed as u32, (seed >> 32) as u32])
+            .collect();
+        let values = uploaded(bytemuck::cast_slice(&words));
+        let (output, length) = (buffer(kernels, elements as u64 * 4), buffer(kernels, 4));
+        let state = uploaded(&state_bytes(seed, subsequence));
+        let map = IndexMap::drop_path(&[rows as u64, columns as u64]).unwrap();
+        let binding = kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: DType::F32,
+                elements: elements as u64,
+                map: Some(&map),
+                seeds: has_seeds.then(|| Seeds {
+                    values: values.as_entire_buffer_binding(),
+                    elements_per_seed: columns as u64,
+                    first_element: 0,
+                }),
+                operation: Operation::ForwardFused {
+                    x: input.as_entire_buffer_binding(),
+                    bias: Some(RowBias {
+                        values: bias.as_entire_buffer_binding(),
+                        columns: columns as u64,
+                    }),
+                    residual: Some(added.as_entire_buffer_binding()),
+                    y: output.as_entire_buffer_binding(),
+                },
+            })
+            .unwrap();
+        let dropout = Dropout::new(0.4, 0).unwrap().with_element_offset(77);
+        let call = binding
+            .on_device(&DeviceCallDescriptor {
+                label: None,
+                dropout: &dropout.with_subsequence(2),
+                state: state.as_entire_buffer_binding(),
+                length: Some(length.as_entire_buffer_binding()),
+            })
+            .unwrap();
+        let call_on_host = dropout.with_seed(seed).with_subsequence(subsequence + 2);
+        let mut draw = call_on_host.over(&map);
+        if has_seeds {
+            draw = draw.with_seeds(&seeds, columns as u64);
+        }
+        let neighbours = Neighbours {
+            bias: Some(&rest[..columns]),
+            residual: Some(residual),
+        };
+        let mut expected = vec![0.0; elements];
+        reference::forward_fused(draw, x, neighbours, &mut expected).unwrap();
+        for here in [0, 1, columns, 2249, elements - 1, elements, elements + 5] {
+            kernels.queue().write_buffer(&length, 0, &(here as u32).to_ne_bytes());
+            kernels
+                .queue()
+                .write_buffer(&output, 0, bytemuck::cast_slice(&vec![7.5f32; elements]));
+            run(kernels, |pass| call.record(pass));
+            let mut expected = expected.clone();
+            expected[here.min(elements)..].fill(7.5);
+            f32::assert_same(
+                &read_as(kernels, &output),
+                &expected,
+                &format!("{here} of {rows} x {columns}"),
+            );
         }
     }
 }

@@ -438,6 +438,7 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
     let contexts = [KernelOptions::default(), small].map(|options| Context::with_adapter(adapter, &options).unwrap());
     let shape = [5u64, 12, 70];
     let whole = IndexMap::plain(&shape).unwrap();
+    let tiles = IndexMap::plain(&[5, 12, 64]).unwrap();
     let maps = [
         whole.clone(),
         whole.shard(&[2..5, 0..12, 0..70]).unwrap(),
@@ -452,12 +453,25 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
         IndexMap::same_over(&shape, 1).unwrap(),
         IndexMap::noise_shape(&[35, 4, 3, 10], &[35, 1, 3, 1]).unwrap(),
         whole.permuted(&[1, 2, 0]).unwrap().window(1001, 2345).unwrap(),
+        // Whole tiles, which the kernels have a short cut for, unless a window starts within one.
+        tiles.shard(&[0..5, 3..9, 0..64]).unwrap(),
+        tiles.permuted(&[1, 0, 2]).unwrap(),
+        tiles.permuted(&[1, 0, 2]).unwrap().window(1008, 2345).unwrap(),
+        tiles.permuted(&[1, 0, 2]).unwrap().window(1001, 2345).unwrap(),
+        IndexMap::channels(&[3, 5, 16, 16]).unwrap(),
+        IndexMap::channels(&[3, 5, 16, 16]).unwrap().window(640, 2100).unwrap(),
+        IndexMap::noise_shape(&[4, 3, 5, 32], &[4, 1, 5, 1]).unwrap(),
+        IndexMap::same_over(&[4, 6, 48], 1).unwrap(),
     ];
-    for random_bits in RandomBits::ALL {
+    let offsets = [(1 << 34) - 2000, (1 << 34) - 2001];
+    for (random_bits, offset) in RandomBits::ALL
+        .into_iter()
+        .flat_map(|bits| offsets.map(|offset| (bits, offset)))
+    {
         let dropout = Dropout::new(0.4, 77)
             .unwrap()
             .with_probability(Probability::new(0.4, random_bits).unwrap())
-            .with_element_offset((1 << 34) - 2001);
+            .with_element_offset(offset);
         for map in &maps {
             let x = painted::<f32>(map.elements() as usize);
             let mut expected = vec![0.0; x.len()];

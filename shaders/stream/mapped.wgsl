@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The keep decisions of a tile whose elements lie in the stream as an index map says: run by run of the innermost
 // dimension, and block by block. Twin: keeps in src/reference.rs, index in src/index_map.rs.
-// Expects philox.wgsl, multiply_wide, map, tile.wgsl, LANE_BITS and kept_lanes of the mask file, params.
+// Expects philox.wgsl, wide.wgsl, map, tile.wgsl, LANE_BITS and kept_lanes of the mask file, params.
 
 const LANES: u32 = 1u << LANE_BITS;
 
@@ -11,21 +11,10 @@ struct Place {
     seed: vec2<u32>,
 }
 
-fn add_wide(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
-    let low = a.x + b.x;
-    return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < a.x));
-}
-
-// a times b, modulo 2^64.
-fn multiply_long(a: u32, b: vec2<u32>) -> vec2<u32> {
-    let product = multiply_wide(a, b.x);
-    return vec2<u32>(product.x, product.y + a * b.y);
-}
-
-// From where the dispatch starts: so many steps ahead in a dimension, less what it goes back when it starts again,
-// each time of which is a step in the next one out.
+// From where the dispatch starts: so many steps ahead in a dimension, and each time it starts again a jump, which is
+// a step in the next one out.
 fn place_of(element: u32) -> Place {
-    var place = Place(params.origin, 0u, params.seed);
+    var place = Place(add_wide(params.origin, multiply_long(element, map.stride)), 0u, params.seed);
     var steps = element;
     for (var n = 0u; n < map.count; n += 1u) {
         let length = map.dimensions[n].length;
@@ -34,10 +23,7 @@ fn place_of(element: u32) -> Place {
         if n == 0u {
             place.left = length - (position - rounds * length);
         }
-        place.index = add_wide(place.index, multiply_long(steps, map.dimensions[n].stride));
-        // Minus x is not x, plus one.
-        let back = ~multiply_long(rounds, map.dimensions[n].wrap);
-        place.index = add_wide(place.index, add_wide(back, vec2<u32>(1u, 0u)));
+        place.index = add_wide(place.index, multiply_long(rounds, map.dimensions[n].jump));
         steps = rounds;
         if steps == 0u {
             break;
@@ -52,14 +38,9 @@ fn place_of(element: u32) -> Place {
     return place;
 }
 
-fn block_of(index: vec2<u32>) -> vec2<u32> {
-    return vec2<u32>((index.x >> LANE_BITS) | (index.y << (32u - LANE_BITS)), index.y >> LANE_BITS);
-}
-
 fn keep_tile(tile: u32) -> Keep {
-    let stride = map.dimensions[0].stride;
-    let is_shared = all(stride == vec2<u32>(0u));
-    let is_dense = all(stride == vec2<u32>(1u, 0u));
+    let is_shared = all(map.stride == vec2<u32>(0u));
+    let is_dense = all(map.stride == vec2<u32>(1u, 0u));
     var bits = 0u;
     var at = 0u;
     var kept = 0u;
@@ -68,7 +49,7 @@ fn keep_tile(tile: u32) -> Keep {
     // drawn again.
     loop {
         let place = place_of(tile * TILE + at);
-        let block = block_of(place.index);
+        let block = block_of(place.index, LANE_BITS);
         if at == 0u || any(block != drawn.index) || any(place.seed != drawn.seed) {
             kept = kept_lanes(philox4x32_10(place.seed, neighbours(place.seed, block.y), block.x));
             drawn = Place(block, 0u, place.seed);

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use wgpu::BufferBinding;
 
 use super::kernels::{Inner, Kernels};
-use super::map::MapUniform;
+use super::map::{MapUniform, stream_of};
 use super::params::{Params, Phase};
 use super::plan::{Dispatch, Window, plan};
 use super::row::Row;
@@ -208,7 +208,7 @@ impl BoundWindow {
     }
 }
 
-/// Random bits times streams: aligned or shifted, since whether there is a map is known when binding.
+/// Random bits times streams: aligned or shifted, rows or another, since what map there is is known when binding.
 const CHOICES: usize = 6;
 
 /// The number of a choice of random bits and stream among the [`CHOICES`].
@@ -218,7 +218,7 @@ fn choice(random_bits: RandomBits, stream: Stream) -> usize {
         RandomBits::B16 => 2,
         RandomBits::B8 => 4,
     };
-    number + usize::from(stream == Stream::Shifted)
+    number + usize::from(matches!(stream, Stream::Shifted | Stream::Rows))
 }
 
 /// Bytes of a tensor, whole words.
@@ -527,7 +527,7 @@ impl Kernels {
         }
 
         let written: Vec<&Range<'_>> = output.iter().chain(&mask_out).collect();
-        let variant = Variant {
+        let mut variant = Variant {
             multiply: inner.multiply,
             parameters: inner.parameters,
             mask: match (parts.phase, parts.mask_in.zip(mask_in.as_ref())) {
@@ -562,6 +562,9 @@ impl Kernels {
             store: parts.mask_out.map(|stored| stored.parts().0),
         };
 
+        if let (Some(map), None, true) = (map, seeds, variant.has_map() && variant.allows_short_cuts()) {
+            variant.mask = MaskSource::Drawn(RandomBits::default(), stream_of(map));
+        }
         inner.require_storage_buffers(variant.bindings().len() as u32)?;
         let windows: Vec<_> = plan(variant, elements, inner.limits)?.collect();
         let scopes = ErrorScopes::push(&inner.device);
@@ -761,8 +764,12 @@ impl Binding {
         };
         *random_bits = dropout.probability.random_bits();
         let first = self.windows.first().map_or(0, |bound| bound.first);
-        if *stream != Stream::Mapped && !dropout.element_offset.wrapping_add(first).is_multiple_of(TILE) {
-            *stream = Stream::Shifted;
+        if !dropout.element_offset.wrapping_add(first).is_multiple_of(TILE) {
+            *stream = match *stream {
+                Stream::Aligned => Stream::Shifted,
+                Stream::Rows => Stream::Mapped,
+                other => other,
+            };
         }
         let stream = *stream;
         (variant, stream)

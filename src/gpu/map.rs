@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::params::halves;
 use super::plan::MAX_WINDOW_ELEMENTS;
+use super::variant::{Stream, TILE};
 use crate::IndexMap;
 
 /// Dimensions that can matter: each is at least 2 long, and all together they have less than 2^64 elements.
@@ -15,11 +16,9 @@ const LONG: u64 = 2 * MAX_WINDOW_ELEMENTS;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 struct MapDimension {
-    stride: [u32; 2],
-    wrap: [u32; 2],
+    jump: [u32; 2],
     length: u32,
     start: u32,
-    reserved: [u32; 2],
 }
 
 /// The map as the shader reads it.
@@ -27,34 +26,41 @@ struct MapDimension {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct MapUniform {
     dimensions: [MapDimension; DIMENSIONS],
+    stride: [u32; 2],
     count: u32,
     seed_length: u32,
     seed_start: u32,
     first_seed: u32,
+    reserved: [u32; 2],
 }
 
 impl MapUniform {
     /// The map, or none, for a dispatch that starts at local element `first` and has [`MAX_WINDOW_ELEMENTS`] at most.
     pub(crate) fn new(map: Option<&IndexMap>, first: u64) -> Self {
         let mut uniform = Self::zeroed();
-        let coordinates = map.into_iter().flat_map(|map| map.coordinates(first));
-        for ((dimension, coordinate), slot) in coordinates.zip(&mut uniform.dimensions) {
+        // One after the other and without an end, as far as there is no dimension.
+        uniform.stride = halves(1);
+        for slot in &mut uniform.dimensions {
+            slot.length = LONG as u32;
+        }
+        let mut dimensions = map.into_iter().flat_map(|map| map.coordinates(first)).peekable();
+        if let Some((innermost, _)) = dimensions.peek() {
+            uniform.stride = halves(innermost.stride);
+        }
+        uniform.count = 1;
+        for n in 0..DIMENSIONS {
+            let Some((dimension, coordinate)) = dimensions.next() else {
+                break;
+            };
+            let outer = dimensions.peek().map_or(0, |(outer, _)| outer.stride);
             let (length, start) = counted(dimension.length, coordinate);
-            *slot = MapDimension {
-                stride: halves(dimension.stride),
+            uniform.dimensions[n] = MapDimension {
                 // Of the true length; modulo 2^64, as the shader reckons.
-                wrap: halves(dimension.length.wrapping_mul(dimension.stride)),
+                jump: halves(outer.wrapping_sub(dimension.length.wrapping_mul(dimension.stride))),
                 length,
                 start,
-                reserved: [0; 2],
             };
-            uniform.count += 1;
-        }
-        if uniform.count == 0 {
-            // One after the other, without an end.
-            uniform.dimensions[0].stride = halves(1);
-            uniform.dimensions[0].length = LONG as u32;
-            uniform.count = 1;
+            uniform.count = n as u32 + 1;
         }
         uniform
     }
@@ -69,6 +75,22 @@ impl MapUniform {
             first_seed: (first / elements_per_seed) as u32,
             ..self
         }
+    }
+}
+
+/// How whole tiles of a map that is not one run lie in the stream; [`Stream::Rows`] only where the first element does as
+/// tiles do.
+pub(crate) fn stream_of(map: &IndexMap) -> Stream {
+    let mut dimensions = map.coordinates(0);
+    let Some((inner, start)) = dimensions.next() else {
+        return Stream::Mapped;
+    };
+    let outer: Vec<_> = dimensions.map(|(dimension, _)| dimension.stride).collect();
+    let are_tiles = inner.length.is_multiple_of(TILE) && start.is_multiple_of(TILE) && outer.len() < 3;
+    match inner.stride {
+        0 if are_tiles => Stream::Shared,
+        1 if are_tiles && outer.iter().all(|stride| stride.is_multiple_of(TILE)) => Stream::Rows,
+        _ => Stream::Mapped,
     }
 }
 
@@ -108,15 +130,12 @@ mod tests {
         macro_rules! host {
             ($of:ident: $($field:ident)*) => { vec![$((stringify!($field).to_owned(), offset_of!($of, $field))),*] };
         }
-        let dimension = (
-            host!(MapDimension: stride wrap length start reserved),
-            size_of::<MapDimension>(),
-        );
+        let dimension = (host!(MapDimension: jump length start), size_of::<MapDimension>());
         assert_eq!(layout("MapDimension"), dimension);
         assert_eq!(
             layout("Map"),
             (
-                host!(MapUniform: dimensions count seed_length seed_start first_seed),
+                host!(MapUniform: dimensions stride count seed_length seed_start first_seed reserved),
                 size_of::<MapUniform>()
             )
         );
@@ -125,15 +144,15 @@ mod tests {
     /// What the shader computes, with its 32-bit counts.
     fn place_of(uniform: &MapUniform, origin: u64, element: u32) -> (u64, u32) {
         let wide = |[low, high]: [u32; 2]| u64::from(low) | u64::from(high) << 32;
-        let (mut index, mut steps, mut left) = (origin, element, 0);
+        let mut index = origin.wrapping_add(u64::from(element).wrapping_mul(wide(uniform.stride)));
+        let (mut steps, mut left) = (element, 0);
         for (n, dimension) in uniform.dimensions[..uniform.count as usize].iter().enumerate() {
             let position = dimension.start.checked_add(steps).expect("fits");
             let rounds = position / dimension.length;
             if n == 0 {
                 left = dimension.length - position % dimension.length;
             }
-            index = index.wrapping_add(u64::from(steps).wrapping_mul(wide(dimension.stride)));
-            index = index.wrapping_sub(u64::from(rounds).wrapping_mul(wide(dimension.wrap)));
+            index = index.wrapping_add(u64::from(rounds).wrapping_mul(wide(dimension.jump)));
             steps = rounds;
         }
         (index, left)

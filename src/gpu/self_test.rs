@@ -154,6 +154,11 @@ const fn seeded(elements_per_seed: u64, case: Case) -> Case {
     }
 }
 
+/// The first elements of a case.
+const fn cut(elements: u64, case: Case) -> Case {
+    Case { elements, ..case }
+}
+
 /// A seed for each stretch of so many elements; none where there are none.
 fn seeds(elements: u64, elements_per_seed: u64) -> Vec<u64> {
     let count = elements.checked_div(elements_per_seed).unwrap_or(0);
@@ -166,8 +171,9 @@ fn seeds(elements: u64, elements_per_seed: u64) -> Vec<u64> {
 impl Case {
     fn map(&self) -> Option<IndexMap> {
         let (shape, mask_strides) = self.map;
-        // The table's own are maps.
-        IndexMap::new(shape, mask_strides).ok().filter(|_| !shape.is_empty())
+        // The table's own are maps, and no case is longer than its map.
+        let map = IndexMap::new(shape, mask_strides).ok().filter(|_| !shape.is_empty())?;
+        map.window(0, self.elements).ok()
     }
 }
 
@@ -181,7 +187,7 @@ const SEED: u64 = 0x0123_4567_89ab_cdef;
 const SUBSEQUENCE: u64 = 0xfedc_ba98_7654_3210;
 
 /// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
-const CASES: [Case; 27] = {
+const CASES: [Case; 33] = {
     use ScaleMode::{Classic, Inverted};
     [
         case(1, 0, 0.5, Inverted),
@@ -209,6 +215,14 @@ const CASES: [Case; 27] = {
         mapped(&[13, 61], &[1 << 35, 1], (1 << 36) - 13, 0.3),
         mapped(&[5, 9, 31], &[300, 1, 10], 0, 0.25),
         mapped(&[4, 5, 64], &[64, 0, 1], u64::MAX - 255, 0.5),
+        // The same in whole tiles, which are drawn in a way of their own: maps that share decisions; rows that start as
+        // tiles do, and that don't; whose blocks pass 2^32; of which the last is cut.
+        mapped(&[3, 7, 48], &[7, 1, 0], 3, 0.5),
+        mapped(&[5, 9, 32], &[100, 1, 0], (1 << 36) - 7, 0.2),
+        mapped(&[13, 80], &[208, 1], (1 << 34) - 1008, 0.1),
+        mapped(&[13, 80], &[208, 1], (1 << 35) - 1001, 0.1),
+        cut(805, mapped(&[13, 64], &[1 << 35, 1], (1 << 36) - 16, 0.3)),
+        cut(1001, mapped(&[3, 7, 48], &[7, 1, 0], 3, 0.5)),
         // Runs far shorter than a tile, and strides that only 64 bits hold.
         mapped(&[7, 3, 5, 2, 3], &[1 << 60, 7, 0, 0xffff_ffff_ffff, 0], 11, 0.6),
         // Nothing is kept, not even the zeros.

@@ -90,10 +90,14 @@ pub enum Stream {
     Shifted,
     /// Each element where an index map says.
     Mapped,
+    /// The same where whole tiles share a decision each: broadcast over the innermost dimension.
+    Shared,
+    /// The same where rows are whole tiles that lie in the stream as tiles do.
+    Rows,
 }
 
 impl Stream {
-    const ALL: [Self; 3] = [Self::Aligned, Self::Shifted, Self::Mapped];
+    const ALL: [Self; 5] = [Self::Aligned, Self::Shifted, Self::Mapped, Self::Shared, Self::Rows];
 }
 
 /// Whether a dispatch covers whole tiles of 16 elements (32 where bits are stored) or any length.
@@ -225,7 +229,18 @@ impl Variant {
             Some((Input::Apart(Access::Read), _) | (Input::InPlace, Residual::InPlace)) => false,
             Some(_) => drawn && self.store.is_none(),
         };
-        has_work && fits
+        has_work && fits && (!self.has_short_cut() || self.allows_short_cuts())
+    }
+
+    /// Whether it draws its masks in a way that other streams could do without.
+    fn has_short_cut(&self) -> bool {
+        matches!(self.mask, MaskSource::Drawn(_, Stream::Shared | Stream::Rows))
+    }
+
+    /// Whether streams that are faster for some maps are worth their pipelines: where nothing is done beside the
+    /// dropout.
+    pub(crate) fn allows_short_cuts(&self) -> bool {
+        self.tensor.is_some_and(|tensor| tensor.neighbours.is_none()) && self.store.is_none()
     }
 
     /// The files, in the order in which they are joined.
@@ -245,28 +260,32 @@ impl Variant {
             },
         ];
         match self.mask {
-            MaskSource::Drawn(random_bits, Stream::Mapped) => files.extend([
-                file!("philox.wgsl"),
-                file!("buffers/map.wgsl"),
-                match random_bits {
-                    RandomBits::B32 => file!("mask/mapped32.wgsl"),
-                    RandomBits::B16 => file!("mask/mapped16.wgsl"),
-                    RandomBits::B8 => file!("mask/mapped8.wgsl"),
-                },
-                file!("stream/mapped.wgsl"),
-            ]),
-            MaskSource::Drawn(random_bits, stream) => files.extend([
-                file!("philox.wgsl"),
-                match stream {
-                    Stream::Aligned => file!("stream/aligned.wgsl"),
-                    Stream::Shifted | Stream::Mapped => file!("stream/shifted.wgsl"),
-                },
-                match random_bits {
-                    RandomBits::B32 => file!("mask/drawn32.wgsl"),
-                    RandomBits::B16 => file!("mask/drawn16.wgsl"),
-                    RandomBits::B8 => file!("mask/drawn8.wgsl"),
-                },
-            ]),
+            MaskSource::Drawn(random_bits, stream) => {
+                files.push(file!("philox.wgsl"));
+                if self.has_map() {
+                    files.extend([file!("buffers/map.wgsl"), file!("stream/wide.wgsl")]);
+                }
+                files.extend(match stream {
+                    Stream::Aligned => vec![file!("stream/blocks.wgsl"), file!("stream/aligned.wgsl")],
+                    Stream::Shifted => vec![file!("stream/shifted.wgsl")],
+                    Stream::Mapped => vec![file!("stream/mapped.wgsl")],
+                    Stream::Shared => vec![file!("stream/index.wgsl"), file!("stream/shared.wgsl")],
+                    Stream::Rows => vec![
+                        file!("stream/index.wgsl"),
+                        file!("stream/blocks.wgsl"),
+                        file!("stream/rows.wgsl"),
+                    ],
+                });
+                let by_lane = matches!(stream, Stream::Mapped | Stream::Shared);
+                files.push(match (random_bits, by_lane) {
+                    (RandomBits::B32, false) => file!("mask/drawn32.wgsl"),
+                    (RandomBits::B16, false) => file!("mask/drawn16.wgsl"),
+                    (RandomBits::B8, false) => file!("mask/drawn8.wgsl"),
+                    (RandomBits::B32, true) => file!("mask/mapped32.wgsl"),
+                    (RandomBits::B16, true) => file!("mask/mapped16.wgsl"),
+                    (RandomBits::B8, true) => file!("mask/mapped8.wgsl"),
+                });
+            }
             MaskSource::Stored(format, access) => files.extend([
                 match access {
                     Access::Read => file!("buffers/mask_in_read.wgsl"),
@@ -366,7 +385,10 @@ impl Variant {
 
     /// Whether group 0 also has the uniform of an index map.
     pub(crate) fn has_map(&self) -> bool {
-        matches!(self.mask, MaskSource::Drawn(_, Stream::Mapped))
+        matches!(
+            self.mask,
+            MaskSource::Drawn(_, Stream::Mapped | Stream::Shared | Stream::Rows)
+        )
     }
 
     /// Bias and residual in the same pass, if it has them.
@@ -475,6 +497,8 @@ impl core::fmt::Display for Variant {
             MaskSource::Drawn(bits, Stream::Aligned) => write!(f, " drawn{}", bits.bits())?,
             MaskSource::Drawn(bits, Stream::Shifted) => write!(f, " drawn{} shifted", bits.bits())?,
             MaskSource::Drawn(bits, Stream::Mapped) => write!(f, " drawn{} mapped", bits.bits())?,
+            MaskSource::Drawn(bits, Stream::Shared) => write!(f, " drawn{} shared", bits.bits())?,
+            MaskSource::Drawn(bits, Stream::Rows) => write!(f, " drawn{} rows", bits.bits())?,
             MaskSource::Stored(MaskFormat::Bits, _) => f.write_str(" from-bits")?,
             MaskSource::Stored(MaskFormat::Bytes, _) => f.write_str(" from-bytes")?,
             MaskSource::All => f.write_str(" inference")?,
@@ -600,9 +624,10 @@ mod tests {
     fn variants_are_told_apart_and_use_every_file() {
         let variants: Vec<_> = Variant::all().collect();
         // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn
-        // (3 widths x 3 streams x 3 stores), stored (2 formats x 2 accesses), all kept. With neighbours (3 types x 2
-        // extents; none, x or the residual in place): drawn, not stored. Each 2 x 2 ways.
-        assert_eq!(variants.len(), (18 + 18 * (27 + 4 + 1) + 18 * 9) * 4);
+        // (3 widths x 3 streams x 3 stores, and 2 short cuts that store nothing), stored (2 formats x 2 accesses), all
+        // kept. With neighbours (3 types x 2 extents; none, x or the residual in place): drawn, not stored. Each 2 x 2
+        // ways.
+        assert_eq!(variants.len(), (18 + 18 * (27 + 6 + 4 + 1) + 18 * 9) * 4);
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(
             variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(),

@@ -12,12 +12,6 @@ struct Tile {
     d: vec4<u32>,
 }
 
-// All elements with these bits.
-fn tile_of(bits: u32) -> Tile {
-    let same = vec4<u32>(bits);
-    return Tile(same, same, same, same);
-}
-
 // Keep decisions of the same elements.
 struct Keep {
     a: vec4<bool>,

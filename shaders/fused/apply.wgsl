@@ -4,13 +4,6 @@
 // Expects keep_tile of the mask file; outside_fast_range; load_tile, store_tile of the element file; load_word,
 // store_word of the extent file; the other fused files.
 
-fn bias_or_none(column: u32) -> u32 {
-    if row.has_bias == 0u {
-        return MINUS_ZERO;
-    }
-    return bias_element(column);
-}
-
 // A product and a sum that meet may be made one operation by a driver, rounded once; but not across integers
 // that it does not know.
 fn fused_fast(x: vec4<u32>, bias: vec4<u32>, keep: vec4<bool>, residual: vec4<u32>) -> vec4<u32> {
@@ -27,23 +20,28 @@ fn fused_exact(x: u32, bias: u32, keep: bool, residual: u32) -> u32 {
     return narrowed_any(vec4<u32>(sum)).x;
 }
 
-// The tile again from memory, word by word, as in apply.wgsl.
+// The tile again from memory, element by element, in a loop for the reason given in apply.wgsl: a body that is as small
+// as can be, since some drivers go through it once even where no lane wants it.
 fn do_tile_exact(tile: u32, keep: Keep) {
     let bits = bits_from_keep(keep);
     var column = (row.start + tile * TILE) % row.columns;
-    for (var i = 0u; i < WORDS_PER_TILE; i += 1u) {
-        let index = tile * WORDS_PER_TILE + i;
-        var added = MINUS_ZERO | (MINUS_ZERO >> 16u);
-        if ELEMENTS_PER_WORD == 1u {
-            added = MINUS_ZERO;
-        }
+    var word = 0u;
+    for (var i = 0u; i < TILE; i += 1u) {
+        let index = (tile * TILE + i) / ELEMENTS_PER_WORD;
+        var added = MINUS_ZERO;
         if row.has_residual != 0u {
-            added = residual_word(index);
+            added = element_of(residual_word(index), i);
         }
-        store_word(index, fused_word_exact(load_word(index), column, bits >> (i * ELEMENTS_PER_WORD), added));
-        for (var n = 0u; n < ELEMENTS_PER_WORD; n += 1u) {
-            column = next_column(column);
+        var before = MINUS_ZERO;
+        if row.has_bias != 0u {
+            before = bias_element(column);
         }
+        let y = fused_exact(element_of(load_word(index), i), before, ((bits >> i) & 1u) == 1u, added);
+        word = joined(word, y, i);
+        if (i + 1u) % ELEMENTS_PER_WORD == 0u {
+            store_word(index, word);
+        }
+        column = next_column(column);
     }
 }
 

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Neighbours of 16-bit elements: two a word, the first in the low half.
-// Expects packed.wgsl, the fused extent file, fused_exact.
+// Expects halves.wgsl of the elements, the fused extent file.
 
 fn residual_tile(tile: u32) -> Tile {
-    if row.has_residual == 0u {
-        return tile_of(MINUS_ZERO);
-    }
     let p = residual_words(tile * 2u);
     let q = residual_words(tile * 2u + 1u);
-    return Tile(unpack(p.xy), unpack(p.zw), unpack(q.xy), unpack(q.zw));
+    return tile_present(Tile(unpack(p.xy), unpack(p.zw), unpack(q.xy), unpack(q.zw)), row.has_residual);
 }
 
 fn tile_of_bias(tile: u32) -> Tile {
@@ -18,14 +15,15 @@ fn tile_of_bias(tile: u32) -> Tile {
 }
 
 fn bias_element(column: u32) -> u32 {
-    let word = bias_word(column / 2u);
-    return select(word << 16u, word & 0xffff0000u, (column & 1u) == 1u);
+    return element_of(bias_word(column / 2u), column);
 }
 
-// A word of the output; the lowest two bits of keep decide.
-fn fused_word_exact(x: u32, column: u32, keep: u32, residual: u32) -> u32 {
-    let low = fused_exact(x << 16u, bias_or_none(column), (keep & 1u) == 1u, residual << 16u);
-    let after = bias_or_none(next_column(column));
-    let high = fused_exact(x & 0xffff0000u, after, (keep & 2u) == 2u, residual & 0xffff0000u);
-    return (low >> 16u) | high;
+// The element of a word, left-aligned.
+fn element_of(word: u32, index: u32) -> u32 {
+    return select(word << 16u, word & 0xffff0000u, (index & 1u) == 1u);
+}
+
+// The word once the element is there too, which come in order.
+fn joined(word: u32, element: u32, index: u32) -> u32 {
+    return select(element >> 16u, word | element, (index & 1u) == 1u);
 }

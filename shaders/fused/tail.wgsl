@@ -40,12 +40,9 @@ fn bias_quad(column: u32) -> Quad {
 }
 
 fn bias_tile(tile: u32) -> Tile {
-    if row.has_bias == 0u {
-        return tile_of(MINUS_ZERO);
-    }
     let a = bias_quad((row.start + tile * TILE) % row.columns);
     let b = bias_quad(a.next);
     let c = bias_quad(b.next);
     let d = bias_quad(c.next);
-    return Tile(a.values, b.values, c.values, d.values);
+    return tile_present(Tile(a.values, b.values, c.values, d.values), row.has_bias);
 }

@@ -19,8 +19,5 @@ fn bias_word(index: u32) -> u32 {
 }
 
 fn bias_tile(tile: u32) -> Tile {
-    if row.has_bias == 0u {
-        return tile_of(MINUS_ZERO);
-    }
-    return tile_of_bias((row.start / TILE + tile) % (row.columns / TILE));
+    return tile_present(tile_of_bias((row.start / TILE + tile) % (row.columns / TILE)), row.has_bias);
 }

@@ -13,7 +13,8 @@
 //! hardware where operand and result are known to be finite and normal, goes through integers for the whole
 //! tile where one element is not, and stores 128 bits at a time. Where the element offset is no multiple of
 //! 16, tiles cut blocks, and a variant that shifts the stream is taken; with an [`IndexMap`](crate::IndexMap) that is
-//! not one run of the stream, one that goes through a tile run by run and block by block. What is left at the end of a
+//! not one run of the stream, one that goes through a tile run by run and block by block, or a short cut for maps whose
+//! runs are whole tiles. What is left at the end of a
 //! tensor goes through another, word by word, and so does a fused forward whose rows are not whole tiles. A
 //! [`DeviceCall`] has a small shader of its own that fills in the kernels' parameters, a [`BiasGradient`] two that sum.
 

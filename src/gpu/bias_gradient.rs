@@ -414,30 +414,15 @@ impl BiasGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::mem::offset_of;
+    use crate::gpu::layout;
 
     #[test]
     fn host_and_shader_layouts_agree() {
         let [files, _] = files(DType::F32, Extent::Whole);
-        let module = naga::front::wgsl::parse_str(&joined(&files)).expect("valid WGSL");
-        let (_, shader) = module
-            .types
-            .iter()
-            .find(|(_, ty)| ty.name.as_deref() == Some("Sums"))
-            .expect("the struct is there");
-        let naga::TypeInner::Struct { members, span } = &shader.inner else {
-            panic!("Sums is a struct");
-        };
-        let shader: Vec<(&str, usize)> = members
-            .iter()
-            .map(|member| (member.name.as_deref().unwrap_or_default(), member.offset as usize))
-            .collect();
-        macro_rules! host {
-            ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Sums, $field))),*] };
-        }
-        let host = host!(columns first_column quads start rows rows_of_a_sum phase first_sum count);
+        let (shader, span) = layout::of_struct(&joined(&files), "Sums");
+        let host = layout::host!(Sums: columns first_column quads start rows rows_of_a_sum phase first_sum count);
         assert_eq!(shader, host);
-        assert_eq!(*span as usize, size_of::<Sums>());
+        assert_eq!(span, size_of::<Sums>());
     }
 
     /// Every row is summed once, into the partial sum that is its own, within every limit.

@@ -688,7 +688,8 @@ impl Binding {
     /// # Stream
     ///
     /// Local element i is element `dropout.element_offset + i` of the subsequence, or the one that the index
-    /// map says; the seed is the call's, or the one that the binding has for it. Stored masks are indexed by the local element.
+    /// map says; the seed is the call's, or the one that the binding has for it. Stored masks are indexed by the local
+    /// element.
     ///
     /// # Errors
     ///

@@ -431,31 +431,16 @@ impl Advance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::layout;
 
     #[test]
     fn host_and_shader_layouts_agree() {
-        use core::mem::offset_of;
         let text: Vec<_> = LOAD.iter().map(|file| file.text).collect();
-        let module = naga::front::wgsl::parse_str(&text.join("\n")).expect("valid WGSL");
-        let (_, shader) = module
-            .types
-            .iter()
-            .find(|(_, ty)| ty.name.as_deref() == Some("Slot"))
-            .expect("the struct is there");
-        let naga::TypeInner::Struct { members, span } = &shader.inner else {
-            panic!("Slot is a struct");
-        };
-        let shader: Vec<(&str, usize)> = members
-            .iter()
-            .map(|member| (member.name.as_deref().unwrap_or_default(), member.offset as usize))
-            .collect();
-        macro_rules! host {
-            ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Slot, $field))),*] };
-        }
-        let host = host!(params added window_first window_elements elements_per_invocation workgroup_size
+        let (shader, span) = layout::of_struct(&text.join("\n"), "Slot");
+        let host = layout::host!(Slot: params added window_first window_elements elements_per_invocation workgroup_size
             max_workgroups extent workgroups reserved);
         assert_eq!(shader, host);
-        assert_eq!((u64::from(*span), SLOT_BYTES), (256, 256));
+        assert_eq!((span as u64, SLOT_BYTES), (256, 256));
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Default for KernelOptions {
 ///
 /// # Limits
 ///
-/// Any device with compute shaders and 3 storage buffers a stage will do. Request
+/// Any device with compute shaders and 3 storage buffers a stage will do; index maps and seeds take one more, a fused
+/// forward up to two, and [`bind`](Self::bind) says so where they are missing. Request
 /// [`optional_features`](Self::optional_features) and the adapter's own
 /// `max_storage_buffer_binding_size` and `max_buffer_size` for speed and long tensors.
 ///

@@ -106,36 +106,21 @@ fn counted(length: u64, place: u64) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::layout;
 
     #[test]
     fn host_and_shader_layouts_agree() {
-        use core::mem::offset_of;
         let text = include_str!("../../shaders/buffers/map.wgsl");
-        let module = naga::front::wgsl::parse_str(text).expect("valid WGSL");
-        let layout = |name: &str| {
-            let (_, shader) = module
-                .types
-                .iter()
-                .find(|(_, ty)| ty.name.as_deref() == Some(name))
-                .expect("the struct is there");
-            let naga::TypeInner::Struct { members, span } = &shader.inner else {
-                panic!("{name} is a struct");
-            };
-            let members: Vec<_> = members
-                .iter()
-                .map(|member| (member.name.clone().unwrap_or_default(), member.offset as usize))
-                .collect();
-            (members, *span as usize)
-        };
-        macro_rules! host {
-            ($of:ident: $($field:ident)*) => { vec![$((stringify!($field).to_owned(), offset_of!($of, $field))),*] };
-        }
-        let dimension = (host!(MapDimension: jump length start), size_of::<MapDimension>());
+        let layout = |name| layout::of_struct(text, name);
+        let dimension = (
+            layout::host!(MapDimension: jump length start),
+            size_of::<MapDimension>(),
+        );
         assert_eq!(layout("MapDimension"), dimension);
         assert_eq!(
             layout("Map"),
             (
-                host!(MapUniform: dimensions stride count seed_length seed_start first_seed reserved),
+                layout::host!(MapUniform: dimensions stride count seed_length seed_start first_seed reserved),
                 size_of::<MapUniform>()
             )
         );

@@ -24,6 +24,8 @@ pub mod blocking;
 mod device_call;
 mod error;
 mod kernels;
+#[cfg(test)]
+mod layout;
 mod map;
 mod params;
 pub mod plan;

@@ -157,32 +157,16 @@ fn fused_range(dtype: DType, scale: f32) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::layout;
     use crate::{Probability, RandomBits, ScaleMode};
 
     #[test]
     fn host_and_shader_layouts_agree() {
-        use core::mem::offset_of;
-        let text = include_str!("../../shaders/params/params.wgsl");
-        let module = naga::front::wgsl::parse_str(text).expect("valid WGSL");
-        let (_, shader) = module
-            .types
-            .iter()
-            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
-            .expect("the struct is there");
-        let naga::TypeInner::Struct { members, span } = &shader.inner else {
-            panic!("Params is a struct");
-        };
-        let shader: Vec<(&str, usize)> = members
-            .iter()
-            .map(|member| (member.name.as_deref().unwrap_or_default(), member.offset as usize))
-            .collect();
-        macro_rules! host {
-            ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Params, $field))),*] };
-        }
-        let host = host!(seed subsequence origin word_shift bit_shift drop_all keep_limit scale fast_min fast_max
+        let (shader, span) = layout::of_struct(include_str!("../../shaders/params/params.wgsl"), "Params");
+        let host = layout::host!(Params: seed subsequence origin word_shift bit_shift drop_all keep_limit scale fast_min fast_max
             quiet elements first_invocation);
         assert_eq!(shader, host);
-        assert_eq!(*span, PARAMS_BYTES);
+        assert_eq!(span, PARAMS_BYTES as usize);
         assert_eq!(PARAMS_BYTES, 64);
     }
 

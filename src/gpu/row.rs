@@ -32,28 +32,15 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::layout;
 
     #[test]
     fn host_and_shader_layouts_agree() {
-        use core::mem::offset_of;
-        let text = include_str!("../../shaders/fused/row.wgsl");
-        let module = naga::front::wgsl::parse_str(text).expect("valid WGSL");
-        let (_, shader) = module
-            .types
-            .iter()
-            .find(|(_, ty)| ty.name.as_deref() == Some("Row"))
-            .expect("the struct is there");
-        let naga::TypeInner::Struct { members, span } = &shader.inner else {
-            panic!("Row is a struct");
-        };
-        let shader: Vec<(&str, usize)> = members
-            .iter()
-            .map(|member| (member.name.as_deref().unwrap_or_default(), member.offset as usize))
-            .collect();
-        macro_rules! host {
-            ($($field:ident)*) => { vec![$((stringify!($field), offset_of!(Row, $field))),*] };
-        }
-        assert_eq!(shader, host!(columns start has_bias has_residual always_zero));
-        assert_eq!(*span as usize, size_of::<Row>());
+        let (shader, span) = layout::of_struct(include_str!("../../shaders/fused/row.wgsl"), "Row");
+        assert_eq!(
+            shader,
+            layout::host!(Row: columns start has_bias has_residual always_zero)
+        );
+        assert_eq!(span, size_of::<Row>());
     }
 }

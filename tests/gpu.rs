@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::backend::Backend;
@@ -14,11 +15,13 @@ use common::{Bits, checks, ordinary, painted};
 use half::{bf16, f16};
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_dropout::gpu::blocking::{self, Context};
+use wgpu_dropout::gpu::plan::PlanLimits;
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
+use wgpu_dropout::gpu::variant::{Access, Input};
 use wgpu_dropout::gpu::{
     AdvanceDescriptor, BackwardMask, BindDescriptor, BindError, DeviceCallDescriptor, DeviceError, KernelOptions,
-    Kernels, Multiply, Operation, ParameterPath, RecordError, RowBias, RunError, STATE_BYTES, SamplesDescriptor, Seeds,
-    StoredMask, state_bytes,
+    Kernels, Multiply, Operation, ParameterPath, RecipeDescriptor, RecordError, RowBias, RunError, STATE_BYTES,
+    SamplesDescriptor, Seeds, StoredMask, state_bytes,
 };
 use wgpu_dropout::{
     DType, Draw, Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, bit_mask_words, cpu,
@@ -68,6 +71,7 @@ fn main() {
         trial("same bits for any window and workgroup size", any_shape);
         trial("a tensor longer than a binding", longer_than_a_binding);
         trial("several buffers, one tensor", several_buffers);
+        trial("recipes followed by hand", recipes_by_hand);
         trial("index maps cut into windows anywhere", mapped_windows);
         trial("seeds of rows that windows cut anywhere", seeds_in_windows);
         trial("samples of one input in one recording", samples);
@@ -652,6 +656,112 @@ fn several_buffers(adapter: &wgpu::Adapter) {
         let y: Vec<f16> = read_as(kernels, &output);
         f16::assert_same(&y[..length], &expected[first..first + length], "part");
         first += length;
+    }
+}
+
+/// Recipes followed by hand, as another engine would: their texts, parameters and sizes and nothing else of the crate.
+fn recipes_by_hand(adapter: &wgpu::Adapter) {
+    fn check<T: Element + Bits>(context: &Context, input: Input, dropout: &Dropout) {
+        let kernels = context.kernels();
+        let device = kernels.device();
+        let elements = 10_007;
+        let x = painted::<T>(elements);
+        let mut expected = x.clone();
+        reference::forward(dropout, &x, &mut expected).unwrap();
+        let bytes = (elements as u64 * T::DTYPE.bytes()).next_multiple_of(4);
+        let (source, output) = (buffer(kernels, bytes), buffer(kernels, bytes));
+        let mut words = bytemuck::cast_slice::<_, u8>(&x).to_vec();
+        words.resize(bytes as usize, 0);
+        let first = if input == Input::InPlace { &output } else { &source };
+        kernels.queue().write_buffer(first, 0, &words);
+        let tensor = RecipeDescriptor {
+            dtype: T::DTYPE,
+            elements: elements as u64,
+            input,
+            multiply: kernels.multiply(),
+            limits: PlanLimits {
+                max_binding_bytes: 8192,
+                ..kernels.limits()
+            },
+        };
+        let recipes: Vec<_> = tensor.recipes(dropout).unwrap().collect();
+        assert!(recipes.len() > 2, "several windows and a tail");
+        let mut pipelines = HashMap::new();
+        for recipe in recipes {
+            let pipeline = pipelines.entry(recipe.variant).or_insert_with(|| {
+                let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                    label: None,
+                    source: wgpu::ShaderSource::Wgsl(recipe.variant.wgsl().into()),
+                });
+                device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label: None,
+                    layout: None,
+                    module: &module,
+                    entry_point: Some("main"),
+                    compilation_options: wgpu::PipelineCompilationOptions::default(),
+                    cache: None,
+                })
+            });
+            let uniform = device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            kernels.queue().write_buffer(&uniform, 0, &recipe.parameters);
+            let window = recipe.elements.start * T::DTYPE.bytes()..recipe.elements.end * T::DTYPE.bytes();
+            let bind = |binding, buffer| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: window.start,
+                    size: wgpu::BufferSize::new((window.end - window.start).next_multiple_of(4)),
+                }),
+            };
+            let mut tensors = vec![bind(1, &output)];
+            if input != Input::InPlace {
+                tensors.push(bind(0, &source));
+            }
+            let parameters = wgpu::BindGroupEntry {
+                binding: 0,
+                resource: uniform.as_entire_binding(),
+            };
+            let groups = [tensors, vec![parameters]]
+                .into_iter()
+                .zip(0..)
+                .map(|(entries, group)| {
+                    device.create_bind_group(&wgpu::BindGroupDescriptor {
+                        label: None,
+                        layout: &pipeline.get_bind_group_layout(group),
+                        entries: &entries,
+                    })
+                });
+            run(kernels, |pass| {
+                pass.set_pipeline(pipeline);
+                for (group, n) in groups.zip(0..) {
+                    pass.set_bind_group(n, &group, &[]);
+                }
+                let [x, y] = recipe.workgroups;
+                pass.dispatch_workgroups(x, y, 1);
+            });
+        }
+        T::assert_same(&read_as::<T>(kernels, &output)[..elements], &expected, "by hand");
+    }
+
+    // 64 invocations a workgroup: what the text has unless the pipeline says otherwise.
+    let context = context(adapter);
+    let dropout = Dropout::new(0.3, 9).unwrap().with_subsequence(5);
+    for input in [
+        Input::Apart(Access::Read),
+        Input::Apart(Access::ReadWrite),
+        Input::InPlace,
+    ] {
+        for offset in [(1 << 36) - 48, u64::MAX - 20_000] {
+            let dropout = dropout.with_element_offset(offset);
+            check::<f32>(&context, input, &dropout);
+            check::<f16>(&context, input, &dropout);
+            check::<bf16>(&context, input, &dropout);
+        }
     }
 }
 

@@ -5,14 +5,16 @@
 
 alias Cell = u32;
 
-// Words [4 index, 4 index + 4) of x. Those past the end read as anything; store_words leaves them out.
-fn load_words(index: u32) -> vec4<u32> {
-    let first = index * 4u;
-    return vec4<u32>(x_cell(first), x_cell(first + 1u), x_cell(first + 2u), x_cell(first + 3u));
+// Those past the end read as the last one, since an engine may leave out the checks that WebGPU makes; store_words
+// leaves them out.
+fn load_word(index: u32) -> u32 {
+    return x_cell(min(index, (params.elements - 1u) / ELEMENTS_PER_WORD));
 }
 
-fn load_word(index: u32) -> u32 {
-    return x_cell(index);
+// Words [4 index, 4 index + 4) of x.
+fn load_words(index: u32) -> vec4<u32> {
+    let first = index * 4u;
+    return vec4<u32>(load_word(first), load_word(first + 1u), load_word(first + 2u), load_word(first + 3u));
 }
 
 fn store_word(index: u32, word: u32) {

@@ -29,6 +29,7 @@ mod layout;
 mod map;
 mod params;
 pub mod plan;
+mod recipe;
 mod row;
 mod run;
 mod samples;
@@ -44,5 +45,6 @@ pub use device_call::{Advance, AdvanceDescriptor, DeviceCall, DeviceCallDescript
 pub use error::{BindError, DeviceCallError, DeviceError, KernelsError, RecordError, RunError};
 pub use kernels::{KernelOptions, Kernels};
 pub use params::mask_parameters;
+pub use recipe::{Recipe, RecipeDescriptor, RecipeError};
 pub use samples::{Samples, SamplesDescriptor};
 pub use variant::{Multiply, ParameterPath, Variant, mask_wgsl};

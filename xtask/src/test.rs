@@ -10,6 +10,15 @@ use crate::{Failure, cargo, succeed};
 const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
 const SWIFTSHADER: &str = "swiftshader/vulkan";
 
+/// What the library's own loop is made of.
+const LIBRARY: [&str; 3] = ["wgpu-dropout", "wgpu-dropout-cli", "xtask"];
+
+/// Members that stand on large frameworks; their examples check their own output.
+const INTEGRATIONS: [(&str, &[&str]); 2] = [("wgpu-dropout-burn", &["train"]), ("wgpu-dropout-candle", &["train"])];
+
+/// The profile that these are built with.
+const PROFILE: [&str; 2] = ["--profile", "integrations"];
+
 /// Examples that are run; each checks its own output.
 const EXAMPLES: [&str; 6] = [
     "several_buffers",
@@ -27,7 +36,8 @@ pub fn run() -> Result<ExitCode, Failure> {
     step(
         "clippy",
         cargo()
-            .args(["clippy", "--workspace", "--all-targets", "--all-features"])
+            .args(["clippy", "--all-targets", "--all-features"])
+            .args(library())
             .args(deny),
     )?;
     step(
@@ -39,19 +49,23 @@ pub fn run() -> Result<ExitCode, Failure> {
     step(
         "docs",
         cargo()
-            .args(["doc", "--workspace", "--no-deps", "--all-features"])
+            .args(["doc", "--no-deps", "--all-features"])
+            .args(library())
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
     step(
         "build tests",
-        cargo().args(["test", "--workspace", "--all-features", "--no-run"]),
+        cargo().args(["test", "--all-features", "--no-run"]).args(library()),
     )?;
 
     let environment = adapters()?;
     let mut tests = cargo();
     step(
         "tests and doc tests",
-        tests.args(["test", "--workspace", "--all-features"]).envs(&environment),
+        tests
+            .args(["test", "--all-features"])
+            .args(library())
+            .envs(&environment),
     )?;
     let mut without = cargo();
     without.args([
@@ -86,8 +100,52 @@ pub fn run() -> Result<ExitCode, Failure> {
             .envs(&environment),
         )?;
     }
+    integrations(&environment)?;
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same checks of the members under `integrations/`.
+fn integrations(environment: &Environment) -> Result<(), Failure> {
+    let packages = INTEGRATIONS.map(|(package, _)| package);
+    let build = |command: &str| {
+        let mut build = cargo();
+        build.arg(command).args(PROFILE).arg("--all-features");
+        build.args(packages.iter().flat_map(|package| ["--package", package]));
+        build
+    };
+    step(
+        "clippy of the integrations",
+        build("clippy").args(["--all-targets", "--", "--deny", "warnings"]),
+    )?;
+    step(
+        "docs of the integrations",
+        build("doc").arg("--no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
+    )?;
+    let mut tests = build("test");
+    // Benches among them: each once, on small tensors.
+    tests
+        .arg("--all-targets")
+        .env("WGPU_DROPOUT_LOG2", "16")
+        .envs(environment);
+    step("tests of the integrations", &mut tests)?;
+    step(
+        "doc tests of the integrations",
+        build("test").arg("--doc").envs(environment),
+    )?;
+    for (package, examples) in INTEGRATIONS {
+        for example in examples {
+            let mut run = cargo();
+            run.args(["run", "--quiet"]).args(PROFILE);
+            run.args(["--package", package, "--all-features", "--example", example]);
+            step(&format!("example {example} of {package}"), run.envs(environment))?;
+        }
+    }
+    Ok(())
+}
+
+fn library() -> impl Iterator<Item = &'static str> {
+    LIBRARY.into_iter().flat_map(|package| ["--package", package])
 }
 
 fn step(name: &str, command: &mut Command) -> Result<(), Failure> {
@@ -109,7 +167,8 @@ fn adapters() -> Result<Environment, Failure> {
         .args([
             "test",
             "--quiet",
-            "--workspace",
+            "--package",
+            "wgpu-dropout",
             "--all-features",
             "--test",
             "gpu",

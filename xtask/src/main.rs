@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod adapters;
+mod mpi;
 mod peers;
 mod test;
 
@@ -18,7 +19,8 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   verify ...   wgpu-dropout verify, likewise
   info ...     wgpu-dropout info, likewise
   peers        times PyTorch, JAX, tinygrad, candle and Burn beside this crate; takes half an hour the first time
-  test         all checks: format, clippy, docs, tests, doc tests, examples
+  mpi          dropout over many processes: installs OpenMPI where it is missing, and runs the tests under mpirun
+  test         all checks: format, clippy, docs, tests, doc tests, examples, and those of the integrations
   setup        only the set-up: says what is there and provides a software adapter where it can
 
 Arguments go to the command line tool as they are: cargo xtask apply --help";
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Some("apply" | "verify" | "info" | "bench") => tool(&arguments),
         Some("test") if arguments.len() == 1 => test::run(),
         Some("peers") => peers::run(&arguments[1..]),
+        Some("mpi") if arguments.len() == 1 => mpi::run(),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

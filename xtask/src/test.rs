@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::adapters::{self, Environment};
-use crate::{Failure, cargo, succeed};
+use crate::{Failure, cargo, mpi, succeed};
 
 /// What the software adapters are called, as the GPU tests name them.
 const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
@@ -14,7 +14,12 @@ const SWIFTSHADER: &str = "swiftshader/vulkan";
 const LIBRARY: [&str; 3] = ["wgpu-dropout", "wgpu-dropout-cli", "xtask"];
 
 /// Members that stand on large frameworks; their examples check their own output.
-const INTEGRATIONS: [(&str, &[&str]); 2] = [("wgpu-dropout-burn", &["train"]), ("wgpu-dropout-candle", &["train"])];
+const INTEGRATIONS: [(&str, &[&str]); 3] = [
+    ("wgpu-dropout-burn", &["train"]),
+    ("wgpu-dropout-candle", &["train"]),
+    // Its tests run its examples.
+    ("wgpu-dropout-mpi", &[]),
+];
 
 /// The profile that these are built with.
 const PROFILE: [&str; 2] = ["--profile", "integrations"];
@@ -107,13 +112,9 @@ pub fn run() -> Result<ExitCode, Failure> {
 
 /// The same checks of the members under `integrations/`.
 fn integrations(environment: &Environment) -> Result<(), Failure> {
+    mpi::provide()?;
     let packages = INTEGRATIONS.map(|(package, _)| package);
-    let build = |command: &str| {
-        let mut build = cargo();
-        build.arg(command).args(PROFILE).arg("--all-features");
-        build.args(packages.iter().flat_map(|package| ["--package", package]));
-        build
-    };
+    let build = |command| build(command, &packages);
     step(
         "clippy of the integrations",
         build("clippy").args(["--all-targets", "--", "--deny", "warnings"]),
@@ -123,16 +124,10 @@ fn integrations(environment: &Environment) -> Result<(), Failure> {
         build("doc").arg("--no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
     let mut tests = build("test");
-    // Benches among them: each once, on small tensors.
-    tests
-        .arg("--all-targets")
-        .env("WGPU_DROPOUT_LOG2", "16")
-        .envs(environment);
-    step("tests of the integrations", &mut tests)?;
-    step(
-        "doc tests of the integrations",
-        build("test").arg("--doc").envs(environment),
-    )?;
+    step("tests and doc tests of the integrations", tests.envs(environment))?;
+    let mut benches = build("test");
+    benches.arg("--benches").env("WGPU_DROPOUT_LOG2", "16");
+    step("benches of the integrations as tests", benches.envs(environment))?;
     for (package, examples) in INTEGRATIONS {
         for example in examples {
             let mut run = cargo();
@@ -142,6 +137,14 @@ fn integrations(environment: &Environment) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A command of cargo's on integrations.
+pub fn build(command: &str, packages: &[&str]) -> Command {
+    let mut build = cargo();
+    build.arg(command).args(PROFILE).arg("--all-features");
+    build.args(packages.iter().flat_map(|package| ["--package", package]));
+    build
 }
 
 fn library() -> impl Iterator<Item = &'static str> {
@@ -157,7 +160,7 @@ fn step(name: &str, command: &mut Command) -> Result<(), Failure> {
 }
 
 /// The adapters to test on, and which of them the tests must find.
-fn adapters() -> Result<Environment, Failure> {
+pub fn adapters() -> Result<Environment, Failure> {
     let mut environment = adapters::present();
     if std::env::var_os("WGPU_DROPOUT_ADAPTERS").is_some() {
         return Ok(environment);

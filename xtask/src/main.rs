@@ -78,14 +78,17 @@ fn succeed(command: &mut Command) -> Result<(), Failure> {
     }
 }
 
+/// What cargo has built: a program's path below the target folder.
+fn artifact(path: &str) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let program = root().join(target).join(path);
+    program.with_extension(env::consts::EXE_EXTENSION)
+}
+
 /// The release build of the command line tool; its path.
 fn built_tool() -> Result<PathBuf, Failure> {
     succeed(cargo().args(["build", "--release", "--package", "wgpu-dropout-cli"]))?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(root()
-        .join(target)
-        .join("release/wgpu-dropout")
-        .with_extension(env::consts::EXE_EXTENSION))
+    Ok(artifact("release/wgpu-dropout"))
 }
 
 fn tool_finds_an_adapter(tool: &PathBuf, environment: &adapters::Environment) -> bool {

@@ -13,7 +13,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     let environment = test::adapters()?;
     let mut tests = test::build("test", &["wgpu-dropout-mpi"]);
     succeed(tests.envs(&environment))?;
-    println!("xtask: to see it: mpirun -n 4 target/integrations/examples/digest --shape 37,20,46 --grid 2,1,2");
+    println!("xtask: to see it: mpirun -n 4 target/light/examples/digest --shape 37,20,46 --grid 2,1,2");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::adapters::{self, Environment};
-use crate::{Failure, cargo, mpi, succeed};
+use crate::{Failure, artifact, cargo, mpi, root, succeed};
 
 /// What the software adapters are called, as the GPU tests name them.
 const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
@@ -15,14 +15,14 @@ const LIBRARY: [&str; 3] = ["wgpu-dropout", "wgpu-dropout-cli", "xtask"];
 
 /// Members that stand on large frameworks; their examples check their own output.
 const INTEGRATIONS: [(&str, &[&str]); 3] = [
-    ("wgpu-dropout-burn", &["train"]),
-    ("wgpu-dropout-candle", &["train"]),
+    ("wgpu-dropout-burn", &["train_burn"]),
+    ("wgpu-dropout-candle", &["train_candle"]),
     // Its tests run its examples.
     ("wgpu-dropout-mpi", &[]),
 ];
 
-/// The profile that these are built with.
-const PROFILE: [&str; 2] = ["--profile", "integrations"];
+/// The profile of what is not worth an optimised build of its own.
+const LIGHT: [&str; 2] = ["--profile", "light"];
 
 /// Examples that are run; each checks its own output.
 const EXAMPLES: [&str; 6] = [
@@ -72,39 +72,26 @@ pub fn run() -> Result<ExitCode, Failure> {
             .args(library())
             .envs(&environment),
     )?;
-    let mut without = cargo();
-    without.args([
-        "test",
-        "--package",
-        "wgpu-dropout",
-        "--no-default-features",
-        "--lib",
-        "--test",
-        "contract",
-    ]);
-    step("tests without wgpu", &mut without)?;
     let mut benches = cargo();
-    // Each once, on small tensors: that they run and check their results.
+    // Each once, on small tensors: that they run and check their results. The same packages as before, so that nothing
+    // is built for other features.
     benches
-        .args(["test", "--package", "wgpu-dropout", "--all-features", "--benches"])
+        .args(["test", "--all-features", "--bench", "*"])
+        .args(library())
         .env("WGPU_DROPOUT_LOG2", "16");
     step("benches as tests", benches.envs(&environment))?;
     for example in EXAMPLES {
-        let mut run = cargo();
+        // Built with the tests.
+        let mut run = Command::new(artifact(&format!("debug/examples/{example}")));
         step(
             &format!("example {example}"),
-            run.args([
-                "run",
-                "--quiet",
-                "--package",
-                "wgpu-dropout",
-                "--all-features",
-                "--example",
-                example,
-            ])
-            .envs(&environment),
+            run.current_dir(root()).envs(&environment),
         )?;
     }
+    let mut without = cargo();
+    without.args(["test", "--package", "wgpu-dropout", "--no-default-features"]);
+    without.args(LIGHT).args(["--lib", "--test", "contract"]);
+    step("tests without wgpu", &mut without)?;
     integrations(&environment)?;
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
@@ -130,10 +117,11 @@ fn integrations(environment: &Environment) -> Result<(), Failure> {
     step("benches of the integrations as tests", benches.envs(environment))?;
     for (package, examples) in INTEGRATIONS {
         for example in examples {
-            let mut run = cargo();
-            run.args(["run", "--quiet"]).args(PROFILE);
-            run.args(["--package", package, "--all-features", "--example", example]);
-            step(&format!("example {example} of {package}"), run.envs(environment))?;
+            let mut run = Command::new(artifact(&format!("light/examples/{example}")));
+            step(
+                &format!("example {example} of {package}"),
+                run.current_dir(root()).envs(environment),
+            )?;
         }
     }
     Ok(())
@@ -142,7 +130,7 @@ fn integrations(environment: &Environment) -> Result<(), Failure> {
 /// A command of cargo's on integrations.
 pub fn build(command: &str, packages: &[&str]) -> Command {
     let mut build = cargo();
-    build.arg(command).args(PROFILE).arg("--all-features");
+    build.arg(command).args(LIGHT).arg("--all-features");
     build.args(packages.iter().flat_map(|package| ["--package", package]));
     build
 }

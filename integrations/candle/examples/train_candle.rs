@@ -1,6 +1,6 @@
 //! A network trained with dropout in candle, stopped half-way and resumed: the same losses, bit for bit.
 //!
-//! `cargo run --release --package wgpu-dropout-candle --example train`
+//! `cargo run --package wgpu-dropout-candle --example train_candle`
 
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 

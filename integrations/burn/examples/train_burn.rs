@@ -1,6 +1,6 @@
 //! A network trained with the layer on Burn's GPU device, twice from the same seeds: the same losses, bit for bit.
 //!
-//! `cargo run --package wgpu-dropout-burn --example train`
+//! `cargo run --package wgpu-dropout-burn --example train_burn`
 
 #![allow(clippy::print_stdout, reason = "an example shows its results")]
 

@@ -66,23 +66,28 @@ fn library_folder(unpacked: &Path) -> Option<PathBuf> {
 
 /// Whether the machine's Vulkan and GL can only be Mesa's software ones: they are there, a GPU is not.
 pub fn only_mesa() -> bool {
-    let names = |folder: &str| -> Vec<OsString> {
-        fs::read_dir(folder)
-            .map(|entries| entries.flatten().map(|entry| entry.file_name()).collect())
-            .unwrap_or_default()
-    };
-    let starts_with = |name: &OsString, prefix: &str| name.to_string_lossy().starts_with(prefix);
-    let lavapipe = names("/usr/share/vulkan/icd.d")
-        .iter()
-        .any(|name| starts_with(name, "lvp_icd"));
-    let egl = names("/usr/share/glvnd/egl_vendor.d")
-        .iter()
-        .any(|name| starts_with(name, "50_mesa"));
-    let gpu = names("/dev/dri")
-        .iter()
-        .chain(&names("/dev"))
-        .any(|name| starts_with(name, "renderD") || starts_with(name, "nvidia"));
-    !gpu && (library_folder(&mesa_folder()).is_some() || (lavapipe && egl))
+    let lavapipe = holds("/usr/share/vulkan/icd.d", "lvp_icd");
+    let egl = holds("/usr/share/glvnd/egl_vendor.d", "50_mesa");
+    !has_gpu() && (library_folder(&mesa_folder()).is_some() || (lavapipe && egl))
+}
+
+/// Whether a machine with neither GPU nor Vulkan driver can have Mesa's, beside the software GL that it may have.
+pub fn misses_vulkan() -> bool {
+    let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    let vulkan = drivers.iter().any(|folder| holds(folder, "")) || library_folder(&mesa_folder()).is_some();
+    is_debian() && !has_gpu() && !vulkan
+}
+
+fn has_gpu() -> bool {
+    holds("/dev/dri", "renderD") || holds("/dev", "nvidia")
+}
+
+/// Whether a folder holds a name that starts so.
+fn holds(folder: &str, prefix: &str) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        names.any(|name| name.to_string_lossy().starts_with(prefix))
+    })
 }
 
 /// Whether Debian's package tools are there.
@@ -109,7 +114,7 @@ pub fn provide_mesa() -> Result<Environment, Failure> {
     }
     if is_root() {
         println!(
-            "xtask: no GPU adapter found; installing Mesa's software Vulkan ({})",
+            "xtask: no GPU found; installing Mesa's software Vulkan ({})",
             MESA.join(", ")
         );
         succeed(Command::new("apt-get").args(["update", "-qq"]))?;
@@ -123,7 +128,7 @@ pub fn provide_mesa() -> Result<Environment, Failure> {
         return Ok(present());
     }
     println!(
-        "xtask: no GPU adapter found; unpacking Mesa's software Vulkan under {}",
+        "xtask: no GPU found; unpacking Mesa's software Vulkan under {}",
         mesa_folder().display()
     );
     let archives = PrivateApt::update()?.download_with_dependencies(&MESA)?;

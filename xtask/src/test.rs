@@ -169,7 +169,7 @@ pub fn adapters() -> Result<Environment, Failure> {
         ])
         .envs(&environment);
     let mut wanted = Vec::new();
-    if !probe.output()?.status.success() {
+    if adapters::misses_vulkan() || !probe.output()?.status.success() {
         environment = adapters::provide_mesa()?;
     }
     if adapters::only_mesa() {

@@ -97,6 +97,12 @@ impl DropoutState {
         self.probability = probability;
     }
 
+    /// The probability of the next call, and its random bits.
+    #[must_use]
+    pub const fn probability(&self) -> &Probability {
+        &self.probability
+    }
+
     /// The seed.
     #[must_use]
     pub const fn seed(&self) -> u64 {

@@ -1,7 +1,8 @@
 //! Our layer beside `burn::nn::Dropout`, on the same device of Burn's: alone, and in a small network, with what the
 //! network takes without dropout beside both.
 //!
-//! `cargo bench --package wgpu-dropout-burn`; with `--features flex` on Burn's CPU backend as well; without Burn's kernel
+//! `cargo bench --package wgpu-dropout-burn`; with `--features flex` on Burn's CPU backend as well, and
+//! with `--no-default-features` there alone; without Burn's kernel
 //! fusion by `--no-default-features --features wgpu`; other sizes by `WGPU_DROPOUT_LOG2=20,24`.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
@@ -9,7 +10,7 @@
 
 use std::time::Duration;
 
-use burn::tensor::{Device, DeviceKind, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const P: f64 = 0.1;
@@ -17,7 +18,8 @@ const NONE: &str = "no dropout";
 
 fn devices() -> Vec<(&'static str, Device)> {
     vec![
-        ("wgpu", Device::wgpu(DeviceKind::DefaultDevice)),
+        #[cfg(feature = "wgpu")]
+        ("wgpu", Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "flex")]
         ("CPU", Device::flex()),
     ]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::config::Config;
 use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
-use wgpu_dropout::{DropoutState, Probability, ProbabilityError, RandomBits};
+use wgpu_dropout::{DropoutState, Probability, RandomBits, ScaleMode};
 
 use crate::dropout;
 
@@ -57,20 +57,17 @@ impl DropoutConfig {
     /// none either.
     #[must_use]
     pub fn init(&self) -> Dropout {
-        let state = probability(self.prob).map(|probability| match self.seed {
-            Some(seed) => Ok(DropoutState::of(probability, seed)),
-            None => DropoutState::with_fresh_seed(probability),
-        });
+        let probability = or_panic(Probability::new(self.prob, RandomBits::default()));
+        let state = match self.seed {
+            Some(seed) => DropoutState::of(probability, seed),
+            None => or_panic(DropoutState::with_fresh_seed(probability)),
+        };
         Dropout {
             prob: self.prob,
             training: Param::from_bool(true),
-            state: Calls(Arc::new(Mutex::new(or_panic(or_panic(state))))),
+            state: Calls(Arc::new(Mutex::new(state))),
         }
     }
-}
-
-fn probability(p: f64) -> Result<Probability, ProbabilityError> {
-    Probability::new(p, RandomBits::default())
 }
 
 /// Modules of Burn return tensors and nothing else.
@@ -94,7 +91,9 @@ impl Dropout {
         }
         let call = {
             let mut state = self.state.lock();
-            state.set_probability(or_panic(probability(self.prob)));
+            // `prob` is the caller's to change; the width of the random integers is the state's.
+            let random_bits = state.probability().random_bits();
+            state.set_probability(or_panic(Probability::new(self.prob, random_bits)));
             or_panic(state.next_call())
         };
         or_panic(dropout(input, &call))
@@ -106,9 +105,11 @@ impl Dropout {
         self.state.lock().clone()
     }
 
-    /// Goes on where a state was taken, for this layer and its clones; `prob` stays.
+    /// Goes on where a state was taken, for this layer and its clones, or with 16 or 8 random bits.
+    ///
+    /// `prob` stays, and dropout stays inverted: Burn's layers leave inference alone.
     pub fn set_state(&self, state: DropoutState) {
-        *self.state.lock() = state;
+        *self.state.lock() = state.with_scale_mode(ScaleMode::Inverted);
     }
 }
 

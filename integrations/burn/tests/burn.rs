@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use burn::backend::wgpu::WgpuSetup;
+use burn::config::Config as _;
 use burn::module::Module as _;
 use burn::tensor::{DType, Device, Distribution, Element, Tensor, TensorData};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -288,6 +289,20 @@ fn layer(device: &Device) {
         state.next_calls(2).unwrap();
         state
     });
+
+    // With fewer random bits, and another p from then on.
+    let wide = Probability::new(0.25, RandomBits::B16).unwrap();
+    let mut changed = config.init();
+    changed.set_state(DropoutState::of(wide, 5).with_scale_mode(ScaleMode::Classic));
+    changed.prob = 0.5;
+    let call = Call::new(0.0, 5).unwrap();
+    let call = call.with_probability(Probability::new(0.5, RandomBits::B16).unwrap());
+    assert_bits(changed.forward(tensor(&x, &training)), &expected(&call, &x), "16 bits");
+
+    // Burn's own configuration is one of ours.
+    let theirs = burn::nn::DropoutConfig::new(0.25).to_string();
+    let ours = DropoutConfig::load_binary(theirs.as_bytes()).unwrap();
+    assert_eq!((ours.prob, ours.seed), (0.25, None));
 
     // Without a seed each layer has its own; p = 0 and 1 are what they say.
     let of_config = |config: &DropoutConfig| {

@@ -17,27 +17,26 @@ pub(super) fn zeroed<T: Element>(elements: usize) -> Result<Vec<T>, SliceError> 
         elements: elements as u64,
         bytes: (elements as u64).saturating_mul(size_of::<T>() as u64),
     })?;
-    let mut zeros = Vec::from(zeros);
     #[cfg(target_os = "linux")]
-    prefer_huge_pages(&mut zeros);
-    Ok(zeros)
+    let zeros = prefer_huge_pages(zeros);
+    Ok(Vec::from(zeros))
 }
 
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "a system call")]
-fn prefer_huge_pages<T: Element>(zeros: &mut [T]) {
+fn prefer_huge_pages<T: Element>(mut zeros: Box<[T]>) -> Box<[T]> {
     let range = zeros.as_mut_ptr_range();
     // Only whole huge pages of the allocation itself.
     let start = range.start.addr().next_multiple_of(HUGE_PAGE);
     let end = range.end.addr() / HUGE_PAGE * HUGE_PAGE;
-    if start >= end {
-        return;
+    if start < end {
+        // SAFETY: the range lies within memory that is ours alone, and the advice changes nothing of what it
+        // holds. Where the kernel does not know it, it says so, and pages stay as they are.
+        unsafe {
+            libc::madvise(range.start.with_addr(start).cast(), end - start, libc::MADV_HUGEPAGE);
+        }
     }
-    // SAFETY: the range lies within memory that is ours alone, and the advice changes nothing of what it
-    // holds. Where the kernel does not know it, it says so, and pages stay as they are.
-    unsafe {
-        libc::madvise(range.start.with_addr(start).cast(), end - start, libc::MADV_HUGEPAGE);
-    }
+    zeros
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::binding::{Range, check_rows, tensor_bytes};
 use super::kernels::{Inner, Kernels};
 use super::scope::ErrorScopes;
 use super::uniforms::Uniforms;
-use super::variant::{Extent, ShaderFile, file};
+use super::variant::{Extent, ShaderFile, file, joined};
 use super::{BindError, DeviceError};
 use crate::DType;
 use crate::fused::rows_of_a_partial_sum;
@@ -139,11 +139,6 @@ pub(crate) fn files(dtype: DType, extent: Extent) -> [Vec<ShaderFile>; 2] {
         with([dx, file!("bias_gradient/partial.wgsl")]),
         with([dbias, file!("bias_gradient/total.wgsl")]),
     ]
-}
-
-/// The WGSL text of files.
-pub(crate) fn joined(files: &[ShaderFile]) -> String {
-    files.iter().map(|file| file.text).collect::<Vec<_>>().join("\n")
 }
 
 impl Inner {

@@ -14,7 +14,7 @@ use super::params::{PARAMS_BYTES, Params, halves};
 use super::plan::Dispatch;
 use super::scope::ErrorScopes;
 use super::uniforms::filled;
-use super::variant::{Extent, ParameterPath, ShaderFile, Stream, file};
+use super::variant::{Extent, ParameterPath, ShaderFile, Stream, file, joined};
 use super::{BindError, DeviceCallError, DeviceError, RecordError};
 use crate::Dropout;
 
@@ -190,10 +190,9 @@ impl Inner {
         }
         let scopes = ErrorScopes::push(&self.device);
         let build = |label, files: &[ShaderFile]| {
-            let text: Vec<_> = files.iter().map(|file| file.text).collect();
             let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(label),
-                source: wgpu::ShaderSource::Wgsl(text.join("\n").into()),
+                source: wgpu::ShaderSource::Wgsl(joined(files).into()),
             });
             self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(label),

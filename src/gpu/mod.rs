@@ -20,6 +20,7 @@
 
 mod bias_gradient;
 mod binding;
+#[cfg(not(target_family = "wasm"))]
 pub mod blocking;
 mod device_call;
 mod error;

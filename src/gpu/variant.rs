@@ -12,6 +12,7 @@
 //! | neighbours | none; bias and residual, the residual apart or in place |
 //! | mask stored | none, bits, bytes |
 
+use super::device_call::{ADVANCE, LOAD};
 use crate::{DType, MaskFormat, RandomBits};
 
 macro_rules! file {
@@ -372,7 +373,7 @@ impl Variant {
     /// The WGSL text: the files joined. Entry point `main`, override constant `workgroup_size`.
     #[must_use]
     pub fn wgsl(&self) -> String {
-        self.files().iter().map(|file| file.text).collect::<Vec<_>>().join("\n")
+        joined(&self.files())
     }
 
     /// Elements that one invocation works on.
@@ -468,6 +469,47 @@ pub fn mask_wgsl(random_bits: RandomBits, multiply: Multiply) -> String {
             .all(|name| file.path.strip_prefix("shaders/") != Some(name))
     });
     functions.map(|file| file.text).collect::<Vec<_>>().join("\n")
+}
+
+/// Every shader of this crate that needs no optional feature, name and WGSL text: what any WebGPU has to accept.
+///
+/// The variants with [`Multiply::Emulated`] and [`ParameterPath::Uniform`], named as they [`Display`](core::fmt::Display),
+/// and those of [`DeviceCall`](super::DeviceCall), [`Advance`](super::Advance) and [`BiasGradient`](super::BiasGradient).
+///
+/// # Examples
+///
+/// ```
+/// for (name, text) in wgpu_dropout::gpu::variant::portable_wgsl() {
+///     assert!(text.contains("@compute"), "{name}");
+/// }
+/// ```
+pub fn portable_wgsl() -> impl Iterator<Item = (String, String)> {
+    let portable =
+        |variant: &Variant| variant.multiply == Multiply::Emulated && variant.parameters == ParameterPath::Uniform;
+    let kernels = Variant::all()
+        .filter(portable)
+        .map(|variant| (variant.to_string(), variant.wgsl()));
+    let gradients = DType::ALL.into_iter().flat_map(|dtype| {
+        [(Extent::Whole, "whole"), (Extent::Tail, "tail")]
+            .into_iter()
+            .flat_map(move |(extent, columns)| {
+                let [partial, total] = super::bias_gradient::files(dtype, extent);
+                [
+                    (format!("{dtype} bias-gradient {columns} partial"), joined(&partial)),
+                    (format!("{dtype} bias-gradient {columns} total"), joined(&total)),
+                ]
+            })
+    });
+    let device = [
+        ("device-call load".to_owned(), joined(&LOAD)),
+        ("device-call advance".to_owned(), joined(&ADVANCE)),
+    ];
+    kernels.chain(gradients).chain(device)
+}
+
+/// The WGSL text of files.
+pub(crate) fn joined(files: &[ShaderFile]) -> String {
+    files.iter().map(|file| file.text).collect::<Vec<_>>().join("\n")
 }
 
 impl core::fmt::Display for Variant {
@@ -634,9 +676,7 @@ mod tests {
             variants.len()
         );
 
-        let beside = crate::gpu::device_call::LOAD
-            .into_iter()
-            .chain(crate::gpu::device_call::ADVANCE);
+        let beside = LOAD.into_iter().chain(ADVANCE);
         let gradients = DType::ALL.into_iter().flat_map(|dtype| {
             [Extent::Whole, Extent::Tail].map(|extent| crate::gpu::bias_gradient::files(dtype, extent).concat())
         });

@@ -100,6 +100,17 @@ pub fn is_root() -> bool {
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
+/// Installs packages, as root.
+pub fn install(packages: &[&str]) -> Result<(), Failure> {
+    succeed(Command::new("apt-get").args(["update", "-qq"]))?;
+    succeed(
+        Command::new("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
 /// Provides Mesa's software Vulkan and GL.
 pub fn provide_mesa() -> Result<Environment, Failure> {
     if !is_debian() {
@@ -117,14 +128,7 @@ pub fn provide_mesa() -> Result<Environment, Failure> {
             "xtask: no GPU found; installing Mesa's software Vulkan ({})",
             MESA.join(", ")
         );
-        succeed(Command::new("apt-get").args(["update", "-qq"]))?;
-        let mut install = Command::new("apt-get");
-        install.env("DEBIAN_FRONTEND", "noninteractive");
-        succeed(
-            install
-                .args(["install", "-y", "-qq", "--no-install-recommends"])
-                .args(MESA),
-        )?;
+        install(&MESA)?;
         return Ok(present());
     }
     println!(

@@ -6,6 +6,7 @@ mod adapters;
 mod mpi;
 mod peers;
 mod test;
+mod web;
 
 use std::env;
 use std::path::PathBuf;
@@ -20,7 +21,9 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   info ...     wgpu-dropout info, likewise
   peers        times PyTorch, JAX, tinygrad, candle and Burn beside this crate; takes half an hour the first time
   mpi          dropout over many processes: installs OpenMPI where it is missing, and runs the tests under mpirun
-  test         all checks: format, clippy, docs, tests, doc tests, examples, and those of the integrations
+  web          builds the page for browsers and serves it at 127.0.0.1:8080, or at the address that follows
+  test-web     the page, the npm package and the WGSL text in a real browser and under Dawn
+  test         all checks: format, clippy, docs, tests, doc tests, examples, the browser's, and those of the integrations
   setup        only the set-up: says what is there and provides a software adapter where it can
 
 Arguments go to the command line tool as they are: cargo xtask apply --help";
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         Some("test") if arguments.len() == 1 => test::run(),
         Some("peers") => peers::run(&arguments[1..]),
         Some("mpi") if arguments.len() == 1 => mpi::run(),
+        Some("web") if arguments.len() <= 2 => web::serve(arguments.get(1).map_or("127.0.0.1:8080", String::as_str)),
+        Some("test-web") if arguments.len() == 1 => web::test().map(|()| ExitCode::SUCCESS),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

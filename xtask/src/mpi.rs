@@ -30,13 +30,7 @@ pub fn provide() -> Result<(), Failure> {
         return Err(format!("no MPI found. Install it: sudo apt-get install {packages}").into());
     }
     println!("xtask: installing OpenMPI ({packages})");
-    succeed(Command::new("apt-get").args(["update", "-qq"]))?;
-    succeed(
-        Command::new("apt-get")
-            .args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(PACKAGES)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
+    adapters::install(&PACKAGES)
 }
 
 fn is_there() -> bool {

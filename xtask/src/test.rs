@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::adapters::{self, Environment};
-use crate::{Failure, artifact, cargo, mpi, root, succeed};
+use crate::{Failure, artifact, cargo, mpi, root, succeed, web};
 
 /// What the software adapters are called, as the GPU tests name them.
 const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
@@ -92,9 +92,36 @@ pub fn run() -> Result<ExitCode, Failure> {
     without.args(["test", "--package", "wgpu-dropout", "--no-default-features"]);
     without.args(LIGHT).args(["--lib", "--test", "contract"]);
     step("tests without wgpu", &mut without)?;
+    browser()?;
     integrations(&environment)?;
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page and its package: lints on this machine's compiler, tests in a browser.
+fn browser() -> Result<(), Failure> {
+    let web = ["--package", "wgpu-dropout-web"];
+    step(
+        "clippy of the page",
+        cargo()
+            .args(["clippy", "--all-targets"])
+            .args(LIGHT)
+            .args(web)
+            .args(["--", "--deny", "warnings"]),
+    )?;
+    step(
+        "docs of the page",
+        cargo()
+            .args(["doc", "--no-deps"])
+            .args(LIGHT)
+            .args(web)
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+    )?;
+    println!("xtask: in a browser");
+    let start = Instant::now();
+    web::test()?;
+    println!("xtask: in a browser: {} s", start.elapsed().as_secs());
+    Ok(())
 }
 
 /// The same checks of the members under `integrations/`.

@@ -14,7 +14,9 @@ async function gpu() {
       );
     }
     const gpu = await Gpu.request();
-    adapter.textContent = `WebGPU adapter: ${gpu.name || "the browser does not say which"}.`;
+    const { vendor, architecture, description } = (await navigator.gpu.requestAdapter())?.info ?? {};
+    const name = description || [vendor, architecture].filter(Boolean).join(" ") || "the browser does not say which";
+    adapter.textContent = `WebGPU adapter: ${name}.`;
     return gpu;
   } catch (error) {
     adapter.textContent = "No WebGPU; the CPU path computes instead.";

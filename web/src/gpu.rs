@@ -18,7 +18,6 @@ pub(crate) enum Pass {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Gpu {
-    name: String,
     kernels: Kernels,
 }
 
@@ -48,19 +47,7 @@ impl Gpu {
         });
         let (device, queue) = request.await.map_err(|error| js_error(&error))?;
         let kernels = Kernels::new(&device, &queue).map_err(|error| js_error(&error))?;
-        let info = adapter.get_info();
-        let name = [info.name, info.driver, info.driver_info].join(" ");
-        Ok(Self {
-            name: name.split_whitespace().collect::<Vec<_>>().join(" "),
-            kernels,
-        })
-    }
-
-    /// What the browser says about the adapter; often little.
-    #[wasm_bindgen(getter)]
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.name.clone()
+        Ok(Self { kernels })
     }
 
     /// Elements that a tensor may have at most where its values are f32.

@@ -149,6 +149,19 @@ test("a phone's width and the dark scheme", async () => {
   await close();
 });
 
+for (const colorScheme of ["light", "dark"]) {
+  test(`axe finds nothing that keeps anyone out, ${colorScheme}`, async () => {
+    const { page, close } = await visit({ colorScheme });
+    await page.locator("#missing").evaluate((element) => (element.hidden = false));
+    await page.addScriptTag({ path: join(import.meta.dirname, "node_modules/axe-core/axe.min.js") });
+    const { violations, passes } = await page.evaluate(() => window.axe.run());
+    const said = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+    assert.deepEqual(said, []);
+    assert(passes.length > 20, `${passes.length} rules`);
+    await close();
+  });
+}
+
 test("every control has a name, and every heading its level", async () => {
   const { page, close } = await visit();
   for (const role of ["slider", "textbox", "combobox", "radio", "button"]) {

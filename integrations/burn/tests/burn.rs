@@ -213,6 +213,8 @@ fn views(device: &Device) {
 /// The graph keeps a few integers: between forward and backward there is the output, and nothing beside it.
 fn memory(device: &Device) {
     const LEN: usize = 1 << 20;
+    // What the graph keeps beside y, as the README says.
+    assert_eq!(size_of::<Call>(), 56);
     let device = device.clone().autodiff();
     let in_use = || {
         device.sync().unwrap();

@@ -1,3 +1,4 @@
+// The page's benchmark: a table and a plot of the times that the WebAssembly measures.
 import { Dropout } from "./pkg/wgpu_dropout.js";
 import { power, share, time } from "./format.js";
 import { plot } from "./plot.js";

@@ -1,3 +1,4 @@
+// Numbers as a person reads them.
 /** 12,345 in the reader's own way. */
 export const count = (n) => n.toLocaleString();
 

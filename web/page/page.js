@@ -1,3 +1,4 @@
+// The page: finds the GPU, loads the WebAssembly and starts the three parts.
 import init, { Gpu } from "./pkg/wgpu_dropout.js";
 import { benchmark } from "./benchmark.js";
 import { playground } from "./playground.js";

@@ -1,3 +1,4 @@
+// The page's playground: a layer's activations through dropout, forward, backward and at inference.
 import { Dropout } from "./pkg/wgpu_dropout.js";
 
 const by = (id) => document.getElementById(id);

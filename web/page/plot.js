@@ -1,3 +1,4 @@
+// A plot of lines as SVG, with its figures as text for screen readers.
 const WIDTH = 640;
 const HEIGHT = 300;
 const EDGE = { left: 52, right: 60, top: 30, bottom: 36 };

@@ -1,3 +1,4 @@
+// The page's verify: the library's self-test and what it found.
 import { count } from "./format.js";
 
 const by = (id) => document.getElementById(id);

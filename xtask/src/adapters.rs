@@ -100,6 +100,12 @@ pub fn is_root() -> bool {
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
+/// Whether one of Debian's packages is there.
+pub fn is_installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query").args(["--show", package]).output();
+    query.is_ok_and(|output| output.status.success())
+}
+
 /// Installs packages, as root.
 pub fn install(packages: &[&str]) -> Result<(), Failure> {
     succeed(Command::new("apt-get").args(["update", "-qq"]))?;

@@ -40,6 +40,5 @@ fn is_there() -> bool {
         version.is_ok_and(|output| output.status.success())
     });
     // Without it the build says what it misses, but not from where to get it.
-    let clang = Command::new("dpkg-query").args(["--show", "libclang-dev"]).output();
-    runs && (!adapters::is_debian() || clang.is_ok_and(|output| output.status.success()))
+    runs && (!adapters::is_debian() || adapters::is_installed("libclang-dev"))
 }

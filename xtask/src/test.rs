@@ -117,11 +117,7 @@ fn browser() -> Result<(), Failure> {
             .args(web)
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
-    println!("xtask: in a browser");
-    let start = Instant::now();
-    web::test()?;
-    println!("xtask: in a browser: {} s", start.elapsed().as_secs());
-    Ok(())
+    timed("in a browser", web::test)
 }
 
 /// The same checks of the members under `integrations/`.
@@ -167,9 +163,13 @@ fn library() -> impl Iterator<Item = &'static str> {
 }
 
 fn step(name: &str, command: &mut Command) -> Result<(), Failure> {
+    timed(name, || succeed(command))
+}
+
+fn timed(name: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     println!("xtask: {name}");
     let start = Instant::now();
-    succeed(command)?;
+    work()?;
     println!("xtask: {name}: {} s", start.elapsed().as_secs());
     Ok(())
 }

@@ -195,9 +195,7 @@ fn toolchain() -> Result<Toolchain, Failure> {
     if !adapters::is_debian() {
         return Err(remedy.into());
     }
-    if !Path::new("/usr/src/rustc-web").exists()
-        && output(Command::new("dpkg-query").args(["--show", "rust-web-src"])).is_none()
-    {
+    if !adapters::is_installed("rust-web-src") {
         if !adapters::is_root() {
             return Err(remedy.into());
         }

@@ -1,3 +1,4 @@
+// The CPU path under Node.js: one step over twelve elements, and its mask.
 import { readFile } from "node:fs/promises";
 import init, { Dropout } from "../wgpu_dropout.js";
 

@@ -3,7 +3,7 @@
 //!
 //! `cargo run --example other_engine -- FOLDER [CALLS.json]`, where the calls are written as in `tests/vectors/`:
 //! `{"cases": [{"dtype": "f32", "n": 50, "p": 0.1, "seed": "f3..", "subsequence": "24..", "element_offset": "00..",
-//! "random_bits": 32, "scale_mode": "inverted"}]}`, the u64 in hex. Without a file, one call.
+//! "random_bits": 32}]}`, the u64 in hex, and what [`Call`] has beside. Without a file, one call.
 
 #![allow(clippy::print_stdout, reason = "a program that reports")]
 
@@ -15,15 +15,17 @@ use std::{env, fs};
 use serde::{Deserialize, Serialize};
 use wgpu_dropout::gpu::plan::PlanLimits;
 use wgpu_dropout::gpu::variant::{Access, Input, portable_wgsl};
-use wgpu_dropout::gpu::{Multiply, RecipeDescriptor};
-use wgpu_dropout::{DType, Dropout, Probability, RandomBits, ScaleMode};
+use wgpu_dropout::gpu::{
+    Multiply, Recipe, RecipeBuffer, RecipeDescriptor, RecipeFused, RecipeOperation, RecipeResource, RecipeSeeds,
+};
+use wgpu_dropout::{DType, Dropout, IndexMap, MaskFormat, Probability, RandomBits, ScaleMode};
 
 #[derive(Deserialize)]
 struct Calls {
     cases: Vec<Call>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 struct Call {
     dtype: String,
     n: u64,
@@ -32,11 +34,56 @@ struct Call {
     subsequence: String,
     element_offset: String,
     random_bits: u32,
-    #[serde(default)]
     scale_mode: Option<String>,
-    /// Calls with an index map have no recipe.
-    #[serde(default)]
+    /// Of an index map, whose first `n` elements are the tensor; the strides in hex.
+    shape: Option<Vec<u64>>,
     mask_strides: Option<Vec<String>>,
+    elements_per_seed: Option<u64>,
+    #[serde(default)]
+    operation: Operation,
+    #[serde(default)]
+    place: Place,
+    /// Of a stored mask, and whether it lies in a buffer that the dispatch writes to.
+    mask: Option<Format>,
+    #[serde(default)]
+    shared_mask: bool,
+    /// Of a fused forward: the bias's elements, and whether there is a residual.
+    columns: Option<u64>,
+    #[serde(default)]
+    has_residual: bool,
+    /// What the device binds at most.
+    max_binding_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Operation {
+    /// Stores the mask if a format is given.
+    #[default]
+    Forward,
+    ForwardFused,
+    BackwardStored,
+    Mask,
+    Inference,
+}
+
+/// Where the output goes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    #[default]
+    Apart,
+    /// Apart, in a buffer that the input lies in too.
+    SharedBuffer,
+    OverInput,
+    OverResidual,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Bits,
+    Bytes,
 }
 
 /// A dispatch in JSON.
@@ -44,31 +91,41 @@ struct Call {
 struct Dispatch {
     /// The file with its text.
     shader: String,
-    /// First and one past last element of x (group 0, binding 0) and y (binding 1) that are bound.
-    elements: [u64; 2],
+    /// Group 0.
+    bindings: Vec<Binding>,
     /// Bytes of the uniform at group 1, binding 0, in hex.
     parameters: String,
     workgroups: [u32; 2],
+}
+
+/// A binding in JSON: a storage buffer of the caller's, the bytes of a uniform in hex, or 16 bytes of any storage buffer
+/// that no other binding has.
+#[derive(Serialize)]
+struct Binding {
+    index: u32,
+    #[serde(flatten)]
+    resource: Resource,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", untagged)]
+enum Resource {
+    Buffer { buffer: &'static str, bytes: [u64; 2] },
+    Uniform { uniform: String },
+    Nothing {},
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let folder = arguments.next().unwrap_or_else(|| "target/other_engine".to_owned());
     let folder = Path::new(&folder);
+    let one = r#"{"cases": [{"dtype": "f32", "n": 1000003, "p": 0.1, "seed": "2a", "subsequence": "0",
+                             "element_offset": "0", "random_bits": 32}]}"#;
     let calls = match arguments.next() {
-        Some(path) => serde_json::from_str::<Calls>(&fs::read_to_string(path)?)?.cases,
-        None => vec![Call {
-            dtype: "f32".to_owned(),
-            n: 1_000_003,
-            p: 0.1,
-            seed: "2a".to_owned(),
-            subsequence: "0".to_owned(),
-            element_offset: "0".to_owned(),
-            random_bits: 32,
-            scale_mode: None,
-            mask_strides: None,
-        }],
+        Some(path) => fs::read_to_string(path)?,
+        None => one.to_owned(),
     };
+    let calls = serde_json::from_str::<Calls>(&calls)?.cases;
 
     let shaders = folder.join("wgsl");
     fs::create_dir_all(&shaders)?;
@@ -78,17 +135,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         texts += 1;
     }
 
-    let mut recipes = Vec::new();
-    for call in &calls {
-        recipes.push(match &call.mask_strides {
-            None => Some(dispatches(call)?),
-            Some(_) => None,
-        });
-    }
+    let recipes: Vec<_> = calls.iter().map(dispatches).collect::<Result<_, _>>()?;
     fs::write(folder.join("recipes.json"), serde_json::to_string(&recipes)?)?;
-    let followed = recipes.iter().flatten().count();
     println!(
-        "{texts} shaders and the recipes of {followed} of {} calls in {}",
+        "{texts} shaders and the recipes of {} calls in {}",
         calls.len(),
         folder.display()
     );
@@ -99,8 +149,20 @@ fn file_name(shader: &str) -> String {
     format!("{}.wgsl", shader.replace(' ', "_"))
 }
 
+/// A u64 of so many hex digits.
+fn number(digits: &str) -> Result<u64, std::num::ParseIntError> {
+    u64::from_str_radix(digits, 16)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 fn dispatches(call: &Call) -> Result<Vec<Dispatch>, Box<dyn Error>> {
-    let hex = |digits: &str| u64::from_str_radix(digits, 16);
     let random_bits = RandomBits::from_bits(call.random_bits).ok_or("random bits are 32, 16 or 8")?;
     let dropout = Dropout {
         probability: Probability::new(call.p, random_bits)?,
@@ -109,35 +171,108 @@ fn dispatches(call: &Call) -> Result<Vec<Dispatch>, Box<dyn Error>> {
             Some("classic") => ScaleMode::Classic,
             Some(other) => return Err(format!("no scale mode {other}").into()),
         },
-        seed: hex(&call.seed)?,
-        subsequence: hex(&call.subsequence)?,
-        element_offset: hex(&call.element_offset)?,
+        seed: number(&call.seed)?,
+        subsequence: number(&call.subsequence)?,
+        element_offset: number(&call.element_offset)?,
     };
     let dtype = DType::ALL.into_iter().find(|dtype| dtype.name() == call.dtype);
     let tensor = RecipeDescriptor {
         dtype: dtype.ok_or("element types are f32, f16 and bf16")?,
         elements: call.n,
-        input: Input::Apart(Access::Read),
+        map: None,
+        seeds: call.elements_per_seed.map(|elements_per_seed| RecipeSeeds {
+            elements_per_seed,
+            first_element: 0,
+        }),
+        operation: operation(call)?,
         multiply: Multiply::Emulated,
         // What every WebGPU device grants.
         limits: PlanLimits {
-            max_binding_bytes: 128 << 20,
+            max_binding_bytes: call.max_binding_bytes.unwrap_or(128 << 20),
             offset_alignment: 256,
             max_workgroups_per_dimension: 65_535,
             workgroup_size: 64,
         },
     };
-    let recipes = tensor.recipes(&dropout)?;
-    Ok(recipes
-        .map(|recipe| Dispatch {
-            shader: file_name(&recipe.variant.to_string()),
-            elements: [recipe.elements.start, recipe.elements.end],
-            parameters: recipe.parameters.iter().fold(String::new(), |mut text, byte| {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            }),
-            workgroups: recipe.workgroups,
-        })
-        .collect())
+    let map = match (&call.shape, &call.mask_strides) {
+        (Some(shape), Some(strides)) => {
+            let strides: Vec<u64> = strides.iter().map(|digits| number(digits)).collect::<Result<_, _>>()?;
+            Some(IndexMap::new(shape, &strides)?.window(0, call.n)?)
+        }
+        (None, None) => None,
+        _ => return Err("an index map has shape and mask_strides".into()),
+    };
+    let tensor = RecipeDescriptor {
+        map: map.as_ref(),
+        ..tensor
+    };
+    Ok(tensor.recipes(&dropout)?.map(|recipe| dispatch(&recipe)).collect())
+}
+
+fn operation(call: &Call) -> Result<RecipeOperation, Box<dyn Error>> {
+    let input = match call.place {
+        Place::Apart => Input::Apart(Access::Read),
+        Place::SharedBuffer => Input::Apart(Access::ReadWrite),
+        Place::OverInput => Input::InPlace,
+        Place::OverResidual => return fused(call, RecipeFused::ResidualInPlace),
+    };
+    let mask = call.mask.map(|format| match format {
+        Format::Bits => MaskFormat::Bits,
+        Format::Bytes => MaskFormat::Bytes,
+    });
+    let needed = || mask.ok_or("a stored mask is of bits or of bytes");
+    Ok(match call.operation {
+        Operation::Forward => RecipeOperation::Forward { input, store: mask },
+        Operation::ForwardFused if input == Input::InPlace => return fused(call, RecipeFused::InPlace),
+        Operation::ForwardFused => return fused(call, RecipeFused::Apart),
+        Operation::BackwardStored => RecipeOperation::BackwardStored {
+            input,
+            format: needed()?,
+            access: if call.shared_mask {
+                Access::ReadWrite
+            } else {
+                Access::Read
+            },
+        },
+        Operation::Mask => RecipeOperation::Mask(needed()?),
+        Operation::Inference => RecipeOperation::Inference { input },
+    })
+}
+
+fn fused(call: &Call, output: RecipeFused) -> Result<RecipeOperation, Box<dyn Error>> {
+    let Operation::ForwardFused = call.operation else {
+        return Err("only a fused forward has a residual".into());
+    };
+    Ok(RecipeOperation::ForwardFused {
+        columns: call.columns,
+        has_residual: call.has_residual,
+        output,
+    })
+}
+
+fn dispatch(recipe: &Recipe) -> Dispatch {
+    let bindings = recipe.bindings.iter().map(|binding| Binding {
+        index: binding.index,
+        resource: match &binding.resource {
+            RecipeResource::Buffer(which, bytes) => Resource::Buffer {
+                buffer: match which {
+                    RecipeBuffer::Input => "input",
+                    RecipeBuffer::Output => "output",
+                    RecipeBuffer::Mask => "mask",
+                    RecipeBuffer::Bias => "bias",
+                    RecipeBuffer::Residual => "residual",
+                    RecipeBuffer::Seeds => "seeds",
+                },
+                bytes: [bytes.start, bytes.end],
+            },
+            RecipeResource::Uniform(bytes) => Resource::Uniform { uniform: hex(bytes) },
+            RecipeResource::Nothing => Resource::Nothing {},
+        },
+    });
+    Dispatch {
+        shader: file_name(&recipe.variant.to_string()),
+        bindings: bindings.collect(),
+        parameters: hex(&recipe.parameters),
+        workgroups: recipe.workgroups,
+    }
 }

@@ -20,12 +20,13 @@ use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
 use wgpu_dropout::gpu::variant::{Access, Input};
 use wgpu_dropout::gpu::{
     AdvanceDescriptor, BackwardMask, BindDescriptor, BindError, DeviceCallDescriptor, DeviceError, KernelOptions,
-    Kernels, Multiply, Operation, ParameterPath, RecipeDescriptor, RecordError, RowBias, RunError, STATE_BYTES,
-    SamplesDescriptor, Seeds, StoredMask, state_bytes,
+    Kernels, Multiply, Operation, ParameterPath, Recipe, RecipeBuffer, RecipeDescriptor, RecipeFused, RecipeOperation,
+    RecipeResource, RecipeSeeds, RecordError, RowBias, RunError, STATE_BYTES, SamplesDescriptor, Seeds, StoredMask,
+    state_bytes,
 };
 use wgpu_dropout::{
-    DType, Draw, Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, SliceError, bit_mask_words, cpu,
-    reference,
+    DType, Draw, Dropout, Element, IndexMap, MaskFormat, Neighbours, Probability, RandomBits, SliceError,
+    bit_mask_words, cpu, reference,
 };
 
 fn main() {
@@ -659,97 +660,129 @@ fn several_buffers(adapter: &wgpu::Adapter) {
     }
 }
 
-/// Recipes followed by hand, as another engine would: their texts, parameters and sizes and nothing else of the crate.
+/// Does what recipes say with nothing else of the crate, as another engine would.
+fn follow(kernels: &Kernels, recipes: &[Recipe], buffers: &[(RecipeBuffer, &wgpu::Buffer)]) {
+    let device = kernels.device();
+    let filled = |bytes: &[u8], usage| {
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes.len() as u64,
+            usage: usage | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        kernels.queue().write_buffer(&buffer, 0, bytes);
+        buffer
+    };
+    let mut pipelines = HashMap::new();
+    for recipe in recipes {
+        let pipeline = pipelines.entry(recipe.variant).or_insert_with(|| {
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: None,
+                source: wgpu::ShaderSource::Wgsl(recipe.variant.wgsl().into()),
+            });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: None,
+                layout: None,
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                cache: None,
+            })
+        });
+        let whole = |buffer: wgpu::Buffer| {
+            let size = buffer.size();
+            (buffer, 0..size)
+        };
+        let bound: Vec<_> = recipe
+            .bindings
+            .iter()
+            .map(|binding| {
+                let (buffer, bytes) = match &binding.resource {
+                    RecipeResource::Buffer(wanted, bytes) => {
+                        let (_, buffer) = buffers.iter().find(|(which, _)| which == wanted).unwrap();
+                        ((*buffer).clone(), bytes.clone())
+                    }
+                    RecipeResource::Uniform(bytes) => whole(filled(bytes, wgpu::BufferUsages::UNIFORM)),
+                    RecipeResource::Nothing => whole(filled(&[0; 16], wgpu::BufferUsages::STORAGE)),
+                };
+                (binding.index, buffer, bytes)
+            })
+            .collect();
+        let (uniform, all) = whole(filled(&recipe.parameters, wgpu::BufferUsages::UNIFORM));
+        let groups = [bound, vec![(0, uniform, all)]]
+            .into_iter()
+            .zip(0..)
+            .map(|(bound, group)| {
+                let entries: Vec<_> = bound
+                    .iter()
+                    .map(|(binding, buffer, bytes)| wgpu::BindGroupEntry {
+                        binding: *binding,
+                        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                            buffer,
+                            offset: bytes.start,
+                            size: wgpu::BufferSize::new(bytes.end - bytes.start),
+                        }),
+                    })
+                    .collect();
+                device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &pipeline.get_bind_group_layout(group),
+                    entries: &entries,
+                })
+            });
+        run(kernels, |pass| {
+            pass.set_pipeline(pipeline);
+            for (group, n) in groups.zip(0..) {
+                pass.set_bind_group(n, &group, &[]);
+            }
+            let [x, y] = recipe.workgroups;
+            pass.dispatch_workgroups(x, y, 1);
+        });
+    }
+}
+
+/// Recipes, cut into windows of a few KiB; under another compiler, every variant is in `web/browser/wgsl.test.mjs`.
 fn recipes_by_hand(adapter: &wgpu::Adapter) {
-    fn check<T: Element + Bits>(context: &Context, input: Input, dropout: &Dropout) {
-        let kernels = context.kernels();
-        let device = kernels.device();
-        let elements = 10_007;
-        let x = painted::<T>(elements);
-        let mut expected = x.clone();
-        reference::forward(dropout, &x, &mut expected).unwrap();
-        let bytes = (elements as u64 * T::DTYPE.bytes()).next_multiple_of(4);
-        let (source, output) = (buffer(kernels, bytes), buffer(kernels, bytes));
-        let mut words = bytemuck::cast_slice::<_, u8>(&x).to_vec();
-        words.resize(bytes as usize, 0);
-        let first = if input == Input::InPlace { &output } else { &source };
-        kernels.queue().write_buffer(first, 0, &words);
-        let tensor = RecipeDescriptor {
+    fn uploaded<T: Element>(kernels: &Kernels, elements: &[T]) -> wgpu::Buffer {
+        let mut bytes = bytemuck::cast_slice::<_, u8>(elements).to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let buffer = buffer(kernels, bytes.len() as u64);
+        kernels.queue().write_buffer(&buffer, 0, &bytes);
+        buffer
+    }
+
+    fn recipe<'a, T: Element>(kernels: &Kernels, elements: usize, operation: RecipeOperation) -> RecipeDescriptor<'a> {
+        RecipeDescriptor {
             dtype: T::DTYPE,
             elements: elements as u64,
-            input,
+            map: None,
+            seeds: None,
+            operation,
             multiply: kernels.multiply(),
+            // 64 invocations a workgroup: what the text has unless the pipeline says otherwise.
             limits: PlanLimits {
                 max_binding_bytes: 8192,
                 ..kernels.limits()
             },
-        };
-        let recipes: Vec<_> = tensor.recipes(dropout).unwrap().collect();
-        assert!(recipes.len() > 2, "several windows and a tail");
-        let mut pipelines = HashMap::new();
-        for recipe in recipes {
-            let pipeline = pipelines.entry(recipe.variant).or_insert_with(|| {
-                let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                    label: None,
-                    source: wgpu::ShaderSource::Wgsl(recipe.variant.wgsl().into()),
-                });
-                device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: None,
-                    layout: None,
-                    module: &module,
-                    entry_point: Some("main"),
-                    compilation_options: wgpu::PipelineCompilationOptions::default(),
-                    cache: None,
-                })
-            });
-            let uniform = device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size: 64,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            kernels.queue().write_buffer(&uniform, 0, &recipe.parameters);
-            let window = recipe.elements.start * T::DTYPE.bytes()..recipe.elements.end * T::DTYPE.bytes();
-            let bind = |binding, buffer| wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: window.start,
-                    size: wgpu::BufferSize::new((window.end - window.start).next_multiple_of(4)),
-                }),
-            };
-            let mut tensors = vec![bind(1, &output)];
-            if input != Input::InPlace {
-                tensors.push(bind(0, &source));
-            }
-            let parameters = wgpu::BindGroupEntry {
-                binding: 0,
-                resource: uniform.as_entire_binding(),
-            };
-            let groups = [tensors, vec![parameters]]
-                .into_iter()
-                .zip(0..)
-                .map(|(entries, group)| {
-                    device.create_bind_group(&wgpu::BindGroupDescriptor {
-                        label: None,
-                        layout: &pipeline.get_bind_group_layout(group),
-                        entries: &entries,
-                    })
-                });
-            run(kernels, |pass| {
-                pass.set_pipeline(pipeline);
-                for (group, n) in groups.zip(0..) {
-                    pass.set_bind_group(n, &group, &[]);
-                }
-                let [x, y] = recipe.workgroups;
-                pass.dispatch_workgroups(x, y, 1);
-            });
         }
-        T::assert_same(&read_as::<T>(kernels, &output)[..elements], &expected, "by hand");
     }
 
-    // 64 invocations a workgroup: what the text has unless the pipeline says otherwise.
+    fn check<T: Element + Bits>(context: &Context, input: Input, dropout: &Dropout) {
+        let kernels = context.kernels();
+        let x = painted::<T>(10_007);
+        let mut expected = x.clone();
+        reference::forward(dropout, &x, &mut expected).unwrap();
+        let (source, output) = (uploaded(kernels, &x), uploaded(kernels, &x));
+        let tensor = recipe::<T>(kernels, x.len(), RecipeOperation::Forward { input, store: None });
+        let recipes: Vec<_> = tensor.recipes(dropout).unwrap().collect();
+        assert!(recipes.len() > 2, "several windows and a tail");
+        let buffers = [(RecipeBuffer::Input, &source), (RecipeBuffer::Output, &output)];
+        follow(kernels, &recipes, &buffers[usize::from(input == Input::InPlace)..]);
+        T::assert_same(&read_as::<T>(kernels, &output)[..x.len()], &expected, "by hand");
+    }
+
     let context = context(adapter);
+    let kernels = context.kernels();
     let dropout = Dropout::new(0.3, 9).unwrap().with_subsequence(5);
     for input in [
         Input::Apart(Access::Read),
@@ -762,6 +795,74 @@ fn recipes_by_hand(adapter: &wgpu::Adapter) {
             check::<f16>(&context, input, &dropout);
             check::<bf16>(&context, input, &dropout);
         }
+    }
+
+    // A map and seeds, and the mask stored.
+    let map = IndexMap::same_over(&[90, 3, 37], 1).unwrap();
+    let seeds: Vec<u64> = (0..90u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let x = painted::<f16>(90 * 3 * 37);
+    let (mut expected, mut expected_mask) = (x.clone(), vec![0; bit_mask_words(x.len() as u64) as usize]);
+    let draw = dropout.over(&map).with_seeds(&seeds, 3 * 37);
+    reference::forward_with_bit_mask(draw, &x, &mut expected, &mut expected_mask).unwrap();
+    let forward = RecipeOperation::Forward {
+        input: Input::Apart(Access::Read),
+        store: Some(MaskFormat::Bits),
+    };
+    let tensor = RecipeDescriptor {
+        map: Some(&map),
+        seeds: Some(RecipeSeeds {
+            elements_per_seed: 3 * 37,
+            first_element: 0,
+        }),
+        ..recipe::<f16>(kernels, x.len(), forward)
+    };
+    let recipes: Vec<_> = tensor.recipes(&dropout).unwrap().collect();
+    let (source, output) = (uploaded(kernels, &x), uploaded(kernels, &x));
+    let mask = buffer(kernels, expected_mask.len() as u64 * 4);
+    let seed_words = buffer(kernels, seeds.len() as u64 * 8);
+    let halves: Vec<u32> = seeds
+        .iter()
+        .flat_map(|&seed| [seed as u32, (seed >> 32) as u32])
+        .collect();
+    kernels
+        .queue()
+        .write_buffer(&seed_words, 0, bytemuck::cast_slice(&halves));
+    let buffers = [
+        (RecipeBuffer::Input, &source),
+        (RecipeBuffer::Output, &output),
+        (RecipeBuffer::Mask, &mask),
+        (RecipeBuffer::Seeds, &seed_words),
+    ];
+    follow(kernels, &recipes, &buffers);
+    f16::assert_same(&read_as::<f16>(kernels, &output), &expected, "mapped, by hand");
+    u32::assert_same(&read_as::<u32>(kernels, &mask), &expected_mask, "mask, by hand");
+
+    // Neighbours, over the residual; rows that windows cut.
+    for columns in [48, 61] {
+        let (x, residual) = (painted::<f32>(columns * 101), painted::<f32>(columns * 103));
+        let (bias, residual) = (&residual[..columns], &residual[columns..columns * 102]);
+        let neighbours = Neighbours {
+            bias: Some(bias),
+            residual: Some(residual),
+        };
+        let mut expected = x.clone();
+        reference::forward_fused(&dropout, &x, neighbours, &mut expected).unwrap();
+        let fused = RecipeOperation::ForwardFused {
+            columns: Some(columns as u64),
+            has_residual: true,
+            output: RecipeFused::ResidualInPlace,
+        };
+        let tensor = recipe::<f32>(kernels, x.len(), fused);
+        let recipes: Vec<_> = tensor.recipes(&dropout).unwrap().collect();
+        assert!(recipes.len() > 2);
+        let [source, bias, output] = [&x, bias, residual].map(|elements| uploaded(kernels, elements));
+        let buffers = [
+            (RecipeBuffer::Input, &source),
+            (RecipeBuffer::Output, &output),
+            (RecipeBuffer::Bias, &bias),
+        ];
+        follow(kernels, &recipes, &buffers);
+        f32::assert_same(&read_as::<f32>(kernels, &output), &expected, "fused, by hand");
     }
 }
 

@@ -3,6 +3,8 @@
 // one more often than they have to. Expects wide.wgsl, map, params.
 
 fn index_of(element: u32) -> vec2<u32> {
+    // Not read, but named: a layout made from the text then has the binding, as that of any other map.
+    _ = arrayLength(&seeds);
     let inner = map.dimensions[0];
     let middle = map.dimensions[1];
     let rounds = (inner.start + element) / inner.length;

@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use bytemuck::{Pod, Zeroable};
 use wgpu::BufferBinding;
 
-use super::binding::{Range, check_rows, tensor_bytes};
+use super::binding::Range;
+use super::form::{check_rows, tensor_bytes};
 use super::kernels::{Inner, Kernels};
 use super::scope::ErrorScopes;
 use super::uniforms::Uniforms;

@@ -4,17 +4,17 @@ use std::sync::{Arc, OnceLock};
 
 use wgpu::BufferBinding;
 
+use super::form::{
+    Form, NeighboursLayout, Outline, SeedsLayout, bias_bytes, check_map, seeds_bytes, tensor_bytes, with_extent,
+};
 use super::kernels::{Inner, Kernels};
-use super::map::{MapUniform, stream_of};
 use super::params::{Params, Phase};
-use super::plan::{Dispatch, Window, plan};
-use super::row::Row;
+use super::plan::{Dispatch, Window};
 use super::scope::ErrorScopes;
 use super::slots::{HeldSlots, ParameterSlots};
 use super::uniforms::{Uniforms, filled};
 use super::variant::{
-    Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, MaskSource, RESIDUAL, ROW, Residual, SEEDS, Stream, TILE,
-    Tensor, Variant, X, Y,
+    Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, RESIDUAL, ROW, Residual, SEEDS, Stream, Variant, X, Y,
 };
 use super::{BindError, RecordError};
 use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
@@ -154,15 +154,11 @@ pub struct BindDescriptor<'a> {
 #[derive(Clone)]
 pub struct Binding {
     kernels: Arc<Inner>,
-    /// Of whole tiles, where it may be; random bits, stream and extent are set when recording.
-    variant: Variant,
+    outline: Outline,
     /// The pipelines used so far, one pair for each choice of random bits and stream: recording looks
     /// nothing up and locks nothing.
     pipelines: [OnceLock<Pipelines>; CHOICES],
-    phase: Phase,
     elements: u64,
-    /// The greatest stream index, relative to the call's offset; None where nothing is drawn.
-    last: Option<u64>,
     windows: Vec<BoundWindow>,
 }
 
@@ -178,7 +174,7 @@ pub(crate) struct BoundWindow {
 impl core::fmt::Debug for Binding {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Binding")
-            .field("variant", &self.variant.to_string())
+            .field("variant", &self.outline.variant.to_string())
             .field("elements", &self.elements)
             .field("dispatches", &self.dispatches())
             .finish_non_exhaustive()
@@ -219,14 +215,6 @@ fn choice(random_bits: RandomBits, stream: Stream) -> usize {
         RandomBits::B8 => 4,
     };
     number + usize::from(matches!(stream, Stream::Shifted | Stream::Rows))
-}
-
-/// Bytes of a tensor, whole words.
-pub(crate) fn tensor_bytes(elements: u64, dtype: DType) -> Result<u64, BindError> {
-    elements
-        .checked_mul(dtype.bytes())
-        .and_then(|bytes| bytes.checked_next_multiple_of(4))
-        .ok_or(BindError::TooLong { elements, dtype })
 }
 
 /// A range of a buffer that an operation uses.
@@ -383,43 +371,6 @@ impl<'d, 'a> Parts<'d, 'a> {
 }
 
 impl Inner {
-    /// The range of a bias, which has to fit rows and one binding.
-    fn bias_range<'a>(&self, bias: &RowBias<'a>, dtype: DType, elements: u64) -> Result<Range<'a>, BindError> {
-        let RowBias { ref values, columns } = *bias;
-        check_rows(elements, columns)?;
-        let bytes = tensor_bytes(columns, dtype)?;
-        if bytes > self.limits.max_binding_bytes {
-            return Err(BindError::LongRow {
-                columns,
-                bytes,
-                max_binding_bytes: self.limits.max_binding_bytes,
-            });
-        }
-        Range::new("bias", BIAS, values, bytes, self.limits.offset_alignment)
-    }
-
-    /// The range of seeds, if they are one for each stretch and fit into one binding.
-    fn seeds_range<'a>(&self, seeds: &Seeds<'a>, elements: u64) -> Result<Range<'a>, BindError> {
-        let Seeds {
-            ref values,
-            elements_per_seed,
-            first_element,
-        } = *seeds;
-        if elements_per_seed == 0 {
-            return Err(BindError::SeedOfNothing);
-        }
-        let last = first_element.checked_add(elements);
-        let count = last.map_or(u64::MAX, |last| last.div_ceil(elements_per_seed));
-        let bytes = count.saturating_mul(8);
-        if bytes > self.limits.max_binding_bytes {
-            return Err(BindError::ManySeeds {
-                seeds: count,
-                max_binding_bytes: self.limits.max_binding_bytes,
-            });
-        }
-        Range::new("seeds", SEEDS, values, bytes, self.limits.offset_alignment)
-    }
-
     /// Buffers to be bound where there is nothing to bind.
     fn nothing(&self) -> &[wgpu::Buffer; 3] {
         let nothing = || {
@@ -442,19 +393,6 @@ impl Inner {
     }
 }
 
-/// Checks that a tensor is whole rows.
-pub(crate) fn check_rows(elements: u64, columns: u64) -> Result<(), BindError> {
-    let is_whole = if columns == 0 {
-        elements == 0
-    } else {
-        elements.is_multiple_of(columns)
-    };
-    if is_whole {
-        return Ok(());
-    }
-    Err(BindError::Rows { elements, columns })
-}
-
 impl Kernels {
     /// Binds buffers to an operation: checks everything about them and makes the bind groups.
     ///
@@ -472,14 +410,7 @@ impl Kernels {
             ref operation,
         } = *descriptor;
         let inner = &self.inner;
-        if let Some(map) = map
-            && map.elements() != elements
-        {
-            return Err(BindError::Map {
-                elements,
-                expected: map.elements(),
-            });
-        }
+        check_map(map, elements)?;
         let alignment = inner.limits.offset_alignment;
         let tensor_bytes = tensor_bytes(elements, dtype)?;
 
@@ -498,7 +429,12 @@ impl Kernels {
 
         let (bias, residual) = parts.neighbours.unwrap_or_default();
         let columns = bias.map(|bias| bias.columns);
-        let bias = bias.map(|bias| inner.bias_range(bias, dtype, elements)).transpose()?;
+        let bias = bias
+            .map(|bias| {
+                let bytes = bias_bytes(bias.columns, elements, dtype, &inner.limits)?;
+                Range::new("bias", BIAS, &bias.values, bytes, alignment)
+            })
+            .transpose()?;
         let residual = residual
             .map(|residual| tensor_range(("residual", residual), RESIDUAL))
             .transpose()?;
@@ -506,7 +442,16 @@ impl Kernels {
         // A mask that is read, and none at all, have no use for a map or for seeds.
         let is_drawn = parts.phase == Phase::Training && parts.mask_in.is_none();
         let seeds = seeds.as_ref().filter(|_| is_drawn && elements > 0);
-        let seeds_range = seeds.map(|seeds| inner.seeds_range(seeds, elements)).transpose()?;
+        let layout_of = |seeds: &Seeds<'_>| SeedsLayout {
+            elements_per_seed: seeds.elements_per_seed,
+            first_element: seeds.first_element,
+        };
+        let seeds_range = seeds
+            .map(|seeds| {
+                let bytes = seeds_bytes(layout_of(seeds), elements, &inner.limits)?;
+                Range::new("seeds", SEEDS, &seeds.values, bytes, alignment)
+            })
+            .transpose()?;
 
         // In place is the very same range; any other overlap with what is written would race.
         let is_output =
@@ -527,79 +472,54 @@ impl Kernels {
         }
 
         let written: Vec<&Range<'_>> = output.iter().chain(&mask_out).collect();
-        let mut variant = Variant {
+        let form = Form {
+            dtype,
+            elements,
+            map,
+            seeds: seeds.map(layout_of),
+            phase: parts.phase,
+            input: output.as_ref().map(|_| match &input {
+                None => Input::InPlace,
+                Some(_) if parts.neighbours.is_some() => Input::Apart(Access::ReadWrite),
+                Some(range) => Input::Apart(access_beside(range, &written)),
+            }),
+            mask_in: parts
+                .mask_in
+                .zip(mask_in.as_ref())
+                .map(|(stored, range)| (stored.parts().0, access_beside(range, &written))),
+            mask_out: parts.mask_out.map(|stored| stored.parts().0),
+            neighbours: parts.neighbours.map(|_| NeighboursLayout {
+                columns,
+                has_residual,
+                residual: if residual_in_place {
+                    Residual::InPlace
+                } else {
+                    Residual::Apart
+                },
+            }),
             multiply: inner.multiply,
             parameters: inner.parameters,
-            mask: match (parts.phase, parts.mask_in.zip(mask_in.as_ref())) {
-                (Phase::Inference, _) => MaskSource::All,
-                (Phase::Training, None) if seeds.is_some() || map.is_some_and(|map| !map.is_contiguous()) => {
-                    MaskSource::Drawn(RandomBits::default(), Stream::Mapped)
-                }
-                (Phase::Training, None) => MaskSource::Drawn(RandomBits::default(), Stream::Aligned),
-                (Phase::Training, Some((stored, range))) => {
-                    MaskSource::Stored(stored.parts().0, access_beside(range, &written))
-                }
-            },
-            tensor: output.as_ref().map(|_| Tensor {
-                dtype,
-                input: match &input {
-                    None => Input::InPlace,
-                    Some(_) if parts.neighbours.is_some() => Input::Apart(Access::ReadWrite),
-                    Some(range) => Input::Apart(access_beside(range, &written)),
-                },
-                extent: match columns {
-                    Some(columns) if !columns.is_multiple_of(TILE) => Extent::Tail,
-                    _ => Extent::Whole,
-                },
-                neighbours: parts.neighbours.map(|_| {
-                    if residual_in_place {
-                        Residual::InPlace
-                    } else {
-                        Residual::Apart
-                    }
-                }),
-            }),
-            store: parts.mask_out.map(|stored| stored.parts().0),
         };
-
-        if let (Some(map), None, true) = (map, seeds, variant.has_map() && variant.allows_short_cuts()) {
-            variant.mask = MaskSource::Drawn(RandomBits::default(), stream_of(map));
-        }
+        let outline = form.outline();
+        let variant = outline.variant;
         inner.require_storage_buffers(variant.bindings().len() as u32)?;
-        let windows: Vec<_> = plan(variant, elements, inner.limits)?.collect();
+        let windows: Vec<_> = form.windows(inner.limits)?.collect();
         let scopes = ErrorScopes::push(&inner.device);
         let layout = inner.bind_group_layout(&variant);
         let maps = variant.has_map().then(|| {
-            let uniforms = windows.iter().map(|window| {
-                let uniform = MapUniform::new(map, window.first);
-                match seeds {
-                    Some(seeds) => uniform.with_seeds(seeds.elements_per_seed, seeds.first_element + window.first),
-                    None => uniform,
-                }
-            });
+            let uniforms = windows.iter().map(|window| form.map_uniform(window));
             Uniforms::new(&inner.device, label, uniforms)
         });
         let rows = variant.neighbours().map(|_| {
-            let uniforms = windows
-                .iter()
-                .map(|window| Row::new(columns, has_residual, window.first));
+            let uniforms = windows.iter().map(|window| form.row(window));
             Uniforms::new(&inner.device, label, uniforms)
         });
         // What the variant binds and the operation has not: something that nothing reads.
         let missing = variant
             .bindings()
             .into_iter()
-            .filter(|binding| ranges.iter().all(|range| range.index != binding.index));
+            .filter(|binding| !form.has(binding.index));
         let missing: Vec<_> = missing.zip(inner.nothing()).collect();
-        let bytes_of = |index: u32, elements: u64| match index {
-            X | Y | RESIDUAL => (elements * dtype.bytes()).next_multiple_of(4),
-            MASK_IN => parts
-                .mask_in
-                .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
-            _ => parts
-                .mask_out
-                .map_or(0, |stored| stored.parts().0.buffer_bytes(elements)),
-        };
         let windows = windows
             .into_iter()
             .zip(0..)
@@ -612,8 +532,8 @@ impl Kernels {
                             BIAS | SEEDS => range.all(),
                             index => BufferBinding {
                                 buffer: range.buffer,
-                                offset: range.start + bytes_of(index, window.first),
-                                size: wgpu::BufferSize::new(bytes_of(index, window.elements.into())),
+                                offset: range.start + form.bytes(index, window.first),
+                                size: wgpu::BufferSize::new(form.bytes(index, window.elements.into())),
                             },
                         }),
                     })
@@ -636,7 +556,7 @@ impl Kernels {
                     entries: &entries,
                 });
                 BoundWindow {
-                    first: map.map_or(window.first, |map| map.index(window.first)),
+                    first: form.first(window.first),
                     window,
                     bind_group,
                 }
@@ -645,14 +565,9 @@ impl Kernels {
         scopes.pop()?;
         Ok(Binding {
             kernels: Arc::clone(inner),
-            variant,
+            outline,
             pipelines: Default::default(),
-            phase: parts.phase,
             elements,
-            last: match parts.phase {
-                Phase::Inference => None,
-                Phase::Training => elements.checked_sub(1).map(|last| map.map_or(last, IndexMap::last)),
-            },
             windows,
         })
     }
@@ -758,35 +673,14 @@ impl Binding {
 
     /// The variant of whole tiles that a call takes, and how its stream lies.
     pub(crate) fn variant_for(&self, dropout: &Dropout) -> (Variant, Stream) {
-        let mut variant = self.variant;
-        // What draws nothing may be told anything about the stream.
-        let MaskSource::Drawn(random_bits, stream) = &mut variant.mask else {
-            return (variant, Stream::Aligned);
-        };
-        *random_bits = dropout.probability.random_bits();
-        let first = self.windows.first().map_or(0, |bound| bound.first);
-        if !dropout.element_offset.wrapping_add(first).is_multiple_of(TILE) {
-            *stream = match *stream {
-                Stream::Aligned => Stream::Shifted,
-                Stream::Rows => Stream::Mapped,
-                other => other,
-            };
-        }
-        let stream = *stream;
-        (variant, stream)
+        self.outline.variant_for(dropout)
     }
 
     /// The pipelines of a variant, for the extents that are needed.
-    pub(crate) fn build(
-        &self,
-        mut variant: Variant,
-        is_needed: impl Fn(Extent) -> bool,
-    ) -> Result<Pipelines, RecordError> {
-        let mut of = |extent| {
-            if let Some(tensor) = &mut variant.tensor {
-                tensor.extent = extent;
-            }
-            is_needed(extent).then(|| self.kernels.pipeline(&variant)).transpose()
+    pub(crate) fn build(&self, variant: Variant, is_needed: impl Fn(Extent) -> bool) -> Result<Pipelines, RecordError> {
+        let of = |extent| {
+            let pipeline = || self.kernels.pipeline(&with_extent(variant, extent));
+            is_needed(extent).then(pipeline).transpose()
         };
         Ok(Pipelines {
             whole: of(Extent::Whole)?,
@@ -796,24 +690,12 @@ impl Binding {
 
     /// What a dispatch is told.
     pub(crate) fn params(&self, dropout: &Dropout, stream: Stream, bound: &BoundWindow, dispatch: Dispatch) -> Params {
-        let dtype = self.variant.tensor.map(|tensor| tensor.dtype);
-        Params {
-            first_invocation: dispatch.first_invocation,
-            ..Params::new(
-                dropout,
-                self.phase,
-                dtype,
-                self.variant.neighbours().is_some(),
-                stream,
-                bound.first,
-                dispatch.elements,
-            )
-        }
+        self.outline.params(dropout, stream, bound.first, dispatch)
     }
 
     /// Checks that every element of a call has its place in the stream.
     pub(crate) fn check_stream(&self, dropout: &Dropout) -> Result<(), RecordError> {
-        Ok(self.last.map_or(Ok(()), |last| dropout.check_last(last))?)
+        Ok(self.outline.check(dropout)?)
     }
 
     pub(crate) fn windows(&self) -> &[BoundWindow] {

@@ -24,6 +24,7 @@ mod binding;
 pub mod blocking;
 mod device_call;
 mod error;
+mod form;
 mod kernels;
 #[cfg(test)]
 mod layout;
@@ -46,6 +47,9 @@ pub use device_call::{Advance, AdvanceDescriptor, DeviceCall, DeviceCallDescript
 pub use error::{BindError, DeviceCallError, DeviceError, KernelsError, RecordError, RunError};
 pub use kernels::{KernelOptions, Kernels};
 pub use params::mask_parameters;
-pub use recipe::{Recipe, RecipeDescriptor, RecipeError};
+pub use recipe::{
+    Recipe, RecipeBinding, RecipeBuffer, RecipeDescriptor, RecipeError, RecipeFused, RecipeOperation, RecipeResource,
+    RecipeSeeds,
+};
 pub use samples::{Samples, SamplesDescriptor};
 pub use variant::{Multiply, ParameterPath, Variant, mask_wgsl};

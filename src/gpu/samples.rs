@@ -2,7 +2,8 @@
 
 use wgpu::BufferBinding;
 
-use super::binding::{Range, tensor_bytes};
+use super::binding::Range;
+use super::form::tensor_bytes;
 use super::kernels::Kernels;
 use super::variant::{X, Y};
 use super::{BindDescriptor, BindError, Binding, Operation, RecordError};

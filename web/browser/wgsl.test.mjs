@@ -1,148 +1,141 @@
 // The WGSL as published, under a WGSL compiler that is not naga: Dawn's, with no Rust in between.
-// Files come from `cargo run --example other_engine`; WGSL_FOLDER has one folder a file of vectors.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
-import { create, globals } from "webgpu";
+import { before, test } from "node:test";
+import { callsOf } from "./calls.mjs";
+import { deviceOf, pipelineOf } from "./dawn.mjs";
 
-Object.assign(globalThis, globals);
-const { WGSL_FOLDER, VECTORS, VK_DRIVER_FILES } = process.env;
-assert(WGSL_FOLDER && VECTORS, "run by cargo xtask test-web");
+const { REPOSITORY, WGSL_FOLDER, VK_DRIVER_FILES, CARGO = "cargo" } = process.env;
+assert(REPOSITORY && WGSL_FOLDER, "run by cargo xtask test-web");
+const SHADERS = join(WGSL_FOLDER, "wgsl");
+const calls = callsOf(join(REPOSITORY, "tests/vectors"));
 
-// Dawn ends with an instance that nothing refers to, whatever else still lives of it.
-const instances = [];
-
-async function deviceOf(options) {
-  const gpu = create(options);
-  const adapter = await gpu.requestAdapter();
-  assert(adapter, "an adapter");
-  instances.push(gpu, adapter);
-  return adapter.requestDevice();
-}
-
-/** A pipeline of the text, or an error with line and column. */
-async function pipelineOf(device, code) {
-  device.pushErrorScope("validation");
-  const module = device.createShaderModule({ code });
-  const pipeline = device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
-  const { messages } = await module.getCompilationInfo();
-  const error = await device.popErrorScope();
-  if (error) {
-    throw new Error([error.message, ...messages.map(({ lineNum, linePos, message }) => `${lineNum}:${linePos} ${message}`)].join("\n"));
-  }
-  return pipeline;
-}
+before(() => {
+  rmSync(WGSL_FOLDER, { recursive: true, force: true });
+  mkdirSync(WGSL_FOLDER, { recursive: true });
+  const file = join(WGSL_FOLDER, "calls.json");
+  writeFileSync(file, JSON.stringify({ cases: calls.map(({ call }) => call) }));
+  const example = ["--package", "wgpu-dropout", "--all-features", "--example", "other_engine"];
+  execFileSync(CARGO, ["run", "--quiet", ...example, "--", WGSL_FOLDER, file], { cwd: REPOSITORY, stdio: "inherit" });
+});
 
 test("every shader passes Tint", async () => {
   const device = await deviceOf(["backend=null"]);
-  const folder = join(WGSL_FOLDER, "dropout_v1", "wgsl");
-  const files = readdirSync(folder);
+  const files = readdirSync(SHADERS);
   assert(files.length > 800, `${files.length} shaders`);
   for (const file of files) {
-    const text = readFileSync(join(folder, file), "utf8");
+    const text = readFileSync(join(SHADERS, file), "utf8");
     await assert.doesNotReject(pipelineOf(device, text), file);
   }
   // That it would be noticed.
-  const text = readFileSync(join(folder, files[0]), "utf8");
+  const text = readFileSync(join(SHADERS, files[0]), "utf8");
+  device.pushErrorScope("validation");
   await assert.rejects(pipelineOf(device, text.replace("@compute", "@compute @vertex")), /error/);
   await assert.rejects(pipelineOf(device, `${text}\nfn wide() -> u64 { return 0; }`), /u64/);
+  await device.popErrorScope();
   device.destroy();
 });
 
-/** Follows the recipe of a call. */
-async function follow(device, pipelines, dispatches, folder, input, bytesOfElement) {
+const BLANK = 0xca;
+
+/** Records the dispatches of a call; what its buffers hold afterwards is to be mapped. */
+function record(device, encoder, pipelines, { before, after, sha256, recipe }) {
   const { STORAGE, COPY_DST, COPY_SRC, MAP_READ, UNIFORM } = GPUBufferUsage;
-  const size = Math.ceil(input.byteLength / 4) * 4;
-  const buffer = (size, usage, bytes) => {
-    const made = device.createBuffer({ size, usage, mappedAtCreation: bytes !== undefined });
-    if (bytes) {
-      new Uint8Array(made.getMappedRange()).set(bytes);
-      made.unmap();
-    }
-    return made;
+  const made = [];
+  const buffer = (bytes, usage) => {
+    const size = Math.ceil(bytes.length / 4) * 4;
+    const buffer = device.createBuffer({ size, usage, mappedAtCreation: true });
+    new Uint8Array(buffer.getMappedRange()).fill(BLANK).set(bytes);
+    buffer.unmap();
+    made.push(buffer);
+    return buffer;
   };
-  const x = buffer(size, STORAGE, input);
-  const y = buffer(size, STORAGE | COPY_SRC);
-  const staging = buffer(size, MAP_READ | COPY_DST);
-  const encoder = device.createCommandEncoder();
-  for (const { shader, elements, parameters, workgroups } of dispatches) {
-    if (!pipelines.has(shader)) {
-      pipelines.set(shader, await pipelineOf(device, readFileSync(join(folder, "wgsl", shader), "utf8")));
+  const blank = (length) => Buffer.alloc(length, BLANK);
+  const own = {};
+  for (const name of ["input", "output", "mask", "bias", "residual", "seeds"]) {
+    const bytes = before[name] ?? (after?.[name] && blank(after[name].length));
+    if (bytes) {
+      own[name] = buffer(bytes, STORAGE | COPY_SRC);
     }
+  }
+  for (const { shader, bindings, parameters, workgroups } of recipe) {
     const pipeline = pipelines.get(shader);
-    const [offset, end] = elements.map((element) => element * bytesOfElement);
-    const range = { offset, size: Math.ceil((end - offset) / 4) * 4 };
-    const group = (index, buffers) =>
-      device.createBindGroup({
-        layout: pipeline.getBindGroupLayout(index),
-        entries: buffers.map((resource, binding) => ({ binding, resource })),
-      });
+    const group = (index, entries) => device.createBindGroup({ layout: pipeline.getBindGroupLayout(index), entries });
+    const resource = ({ buffer: name, bytes, uniform }) => {
+      if (name) {
+        return { buffer: own[name], offset: bytes[0], size: bytes[1] - bytes[0] };
+      }
+      return { buffer: uniform ? buffer(Buffer.from(uniform, "hex"), UNIFORM) : buffer(blank(16), STORAGE) };
+    };
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group(0, [{ buffer: x, ...range }, { buffer: y, ...range }]));
-    pass.setBindGroup(1, group(1, [{ buffer: buffer(64, UNIFORM, Buffer.from(parameters, "hex")) }]));
+    pass.setBindGroup(0, group(0, bindings.map((bound) => ({ binding: bound.index, resource: resource(bound) }))));
+    pass.setBindGroup(1, group(1, [{ binding: 0, resource: resource({ uniform: parameters }) }]));
     pass.dispatchWorkgroups(...workgroups);
     pass.end();
   }
-  encoder.copyBufferToBuffer(y, 0, staging, 0, size);
-  device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(GPUMapMode.READ);
-  const output = Buffer.from(new Uint8Array(staging.getMappedRange(), 0, input.byteLength));
-  for (const made of [x, y, staging]) {
-    made.destroy();
-  }
-  return output;
-}
-
-const BYTES = { f32: 4, f16: 2, bf16: 2 };
-
-/** Little-endian bytes of hex bit patterns. */
-function bytesOf(patterns, bytesOfElement) {
-  const bytes = Buffer.alloc(patterns.length * bytesOfElement);
-  patterns.forEach((pattern, i) => bytes.writeUIntLE(parseInt(pattern, 16), i * bytesOfElement, bytesOfElement));
-  return bytes;
-}
-
-/** The rule that a digest's input follows. */
-function ruled(n, bytesOfElement) {
-  const bytes = Buffer.alloc(n * bytesOfElement);
-  for (let i = 0; i < n; i++) {
-    const bits = (Math.imul(i, 2654435761) + 12345) >>> 0;
-    bytes.writeUIntLE(bytesOfElement === 4 ? bits : bits & 0xffff, i * bytesOfElement, bytesOfElement);
-  }
-  return bytes;
-}
-
-for (const [file, least] of [["dropout_v1", 190], ["digests_v1", 3]]) {
-  test(`${file}: the text runs on Dawn to the same bits`, async () => {
-    assert(VK_DRIVER_FILES, "VK_DRIVER_FILES names a driver");
-    const device = await deviceOf([]);
-    const folder = join(WGSL_FOLDER, file);
-    const { cases } = JSON.parse(readFileSync(join(VECTORS, `${file}.json`), "utf8"));
-    const recipes = JSON.parse(readFileSync(join(folder, "recipes.json"), "utf8"));
-    assert.equal(recipes.length, cases.length);
-    const pipelines = new Map();
-    let followed = 0;
-    for (const [i, vector] of cases.entries()) {
-      // Calls with an index map have none.
-      if (recipes[i] === null) {
-        assert(vector.mask_strides);
-        continue;
-      }
-      const bytes = BYTES[vector.dtype];
-      const input = vector.input ? bytesOf(vector.input, bytes) : ruled(vector.n, bytes);
-      const output = await follow(device, pipelines, recipes[i], folder, input, bytes);
-      const name = vector.name ?? `${vector.dtype} n ${vector.n}`;
-      if (vector.output) {
-        assert.deepEqual(output, bytesOf(vector.output, bytes), name);
-      } else {
-        assert.equal(createHash("sha256").update(output).digest("hex"), vector.output_sha256, name);
-      }
-      followed += 1;
-    }
-    assert(followed >= least, `${followed} calls`);
-    device.destroy();
+  const results = Object.keys(after ?? sha256).map((name) => {
+    const staging = device.createBuffer({ size: own[name].size, usage: MAP_READ | COPY_DST });
+    encoder.copyBufferToBuffer(own[name], 0, staging, 0, own[name].size);
+    made.push(staging);
+    return [name, staging];
   });
+  return { results, made };
 }
+
+/** What a buffer must hold: the expected bytes, and behind them in the last word what was there. */
+function whole(bytes) {
+  const words = Buffer.alloc(Math.ceil(bytes.length / 4) * 4, BLANK);
+  bytes.copy(words);
+  return words;
+}
+
+function check({ name, call, after, sha256, recipe }, result, bytes) {
+  const message = `${result} of ${name}: ${JSON.stringify(call)}, by ${recipe.map(({ shader }) => shader)}`;
+  if (sha256) {
+    assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256[result], message);
+  } else if (result === "mask") {
+    assert(bytes.subarray(0, after.mask.length).equals(after.mask), message);
+  } else {
+    assert(bytes.equals(whole(after.output)), message);
+  }
+}
+
+test("every variant runs on Dawn to the known answers", async () => {
+  assert(VK_DRIVER_FILES, "VK_DRIVER_FILES names a driver");
+  const device = await deviceOf([]);
+  const recipes = JSON.parse(readFileSync(join(WGSL_FOLDER, "recipes.json"), "utf8"));
+  assert.equal(recipes.length, calls.length);
+  const pipelines = new Map();
+  for (const shader of new Set(recipes.flat().map(({ shader }) => shader))) {
+    pipelines.set(shader, await pipelineOf(device, readFileSync(join(SHADERS, shader), "utf8")));
+  }
+  // Everything but the sums of a bias's gradient and the pair of shaders that fill parameters in.
+  const variants = readdirSync(SHADERS).filter((file) => !/bias-gradient|device-call/.test(file));
+  assert.deepEqual([...pipelines.keys()].sort(), variants.sort());
+
+  const followed = calls.map((call, n) => ({ ...call, recipe: recipes[n] }));
+  const BATCH = 200;
+  for (let first = 0; first < followed.length; first += BATCH) {
+    device.pushErrorScope("validation");
+    const encoder = device.createCommandEncoder();
+    const batch = followed.slice(first, first + BATCH);
+    const recorded = batch.map((call) => record(device, encoder, pipelines, call));
+    device.queue.submit([encoder.finish()]);
+    const error = await device.popErrorScope();
+    assert(!error, error?.message);
+    for (const [n, { results, made }] of recorded.entries()) {
+      for (const [result, staging] of results) {
+        await staging.mapAsync(GPUMapMode.READ);
+        check(batch[n], result, Buffer.from(staging.getMappedRange()));
+      }
+      for (const buffer of made) {
+        buffer.destroy();
+      }
+    }
+  }
+  device.destroy();
+});

@@ -51,24 +51,6 @@ pub fn test() -> Result<(), Failure> {
     thread::spawn(move || server.run());
 
     let wgsl = folder().join("wgsl");
-    let vectors = root().join("tests/vectors");
-    for file in ["dropout_v1", "digests_v1"] {
-        let mut publish = cargo();
-        publish
-            .args([
-                "run",
-                "--quiet",
-                "--package",
-                "wgpu-dropout",
-                "--all-features",
-                "--example",
-                "other_engine",
-                "--",
-            ])
-            .arg(wgsl.join(file))
-            .arg(vectors.join(format!("{file}.json")));
-        succeed(&mut publish)?;
-    }
     let tests = node_modules()?;
     let screenshots = folder().join("screenshots");
     fs::create_dir_all(&screenshots)?;
@@ -81,7 +63,7 @@ pub fn test() -> Result<(), Failure> {
         .env("CHROMIUM", &browser.chromium)
         .env("SCREENSHOTS", &screenshots)
         .env("WGSL_FOLDER", &wgsl)
-        .env("VECTORS", &vectors)
+        .env("REPOSITORY", root())
         .envs(drivers(&environment));
     succeed(&mut node)?;
     println!("xtask: screenshots are in {}", screenshots.display());

@@ -15,7 +15,7 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, kernel::into_contiguous};
 use wgpu_dropout::gpu::plan::PlanLimits;
 use wgpu_dropout::gpu::variant::{Access, Input};
-use wgpu_dropout::gpu::{Multiply, Recipe, RecipeDescriptor, Variant};
+use wgpu_dropout::gpu::{Multiply, Recipe, RecipeBuffer, RecipeDescriptor, RecipeOperation, RecipeResource, Variant};
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::{DType as Stored, Dropout, Element, cpu};
 
@@ -48,11 +48,16 @@ fn on_wgpu(x: CubeTensor, dtype: Stored, call: &Dropout) -> CubeTensor {
     let tensor = RecipeDescriptor {
         dtype,
         elements: x.meta.shape().num_elements() as u64,
-        // Burn's pool may have put both into one buffer.
-        input: if in_place {
-            Input::InPlace
-        } else {
-            Input::Apart(Access::ReadWrite)
+        map: None,
+        seeds: None,
+        operation: RecipeOperation::Forward {
+            // Burn's pool may have put both into one buffer.
+            input: if in_place {
+                Input::InPlace
+            } else {
+                Input::Apart(Access::ReadWrite)
+            },
+            store: None,
         },
         multiply: if properties.supports_type(ElemType::UInt(UIntKind::U64)) {
             Multiply::Int64
@@ -80,26 +85,25 @@ fn on_wgpu(x: CubeTensor, dtype: Stored, call: &Dropout) -> CubeTensor {
             x.dtype,
         )
     });
+    let y = output.as_ref().unwrap_or(&x);
     for recipe in recipes {
-        match &output {
-            Some(y) => launch(&client, &recipe, &[&x.handle, &y.handle], dtype),
-            None => launch(&client, &recipe, &[&x.handle], dtype),
-        }
+        launch(&client, &recipe, &x.handle, &y.handle);
     }
     output.unwrap_or(x)
 }
 
-fn launch(client: &Client, recipe: &Recipe, buffers: &[&Handle], dtype: Stored) {
-    let bytes = |elements: u64| elements * dtype.bytes();
-    // Offsets are from the handle's own ends.
-    let window = |handle: &Handle| {
-        let behind = handle.size_in_used().saturating_sub(bytes(recipe.elements.end));
-        let handle = handle.clone().offset_start(bytes(recipe.elements.start));
-        handle.offset_end(behind).binding()
-    };
+fn launch(client: &Client, recipe: &Recipe, x: &Handle, y: &Handle) {
     let mut arguments = KernelArguments::new();
-    for handle in buffers {
-        arguments = arguments.with_buffer(window(handle));
+    for binding in &recipe.bindings {
+        let (handle, bytes) = match &binding.resource {
+            RecipeResource::Buffer(RecipeBuffer::Input, bytes) => (x, bytes),
+            RecipeResource::Buffer(_, bytes) => (y, bytes),
+            other => unreachable!("a forward has no {other:?}"),
+        };
+        // Offsets are from the handle's own ends.
+        let behind = handle.size_in_used().saturating_sub(bytes.end);
+        let window = handle.clone().offset_start(bytes.start).offset_end(behind);
+        arguments = arguments.with_buffer(window.binding());
     }
     arguments.info = MetadataBindingInfo::custom(bytemuck::pod_collect_to_vec(&recipe.parameters));
     let [columns, rows] = recipe.workgroups;

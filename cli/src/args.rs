@@ -19,6 +19,7 @@ pub enum Command {
     Apply(Apply),
     Verify(Verify),
     Bench(Bench),
+    Rng(Rng),
 }
 
 /// List the adapters of this machine, and which kernel variant each gets and why.
@@ -192,6 +193,43 @@ pub struct Bench {
     /// Plot the share of memory speed over the size, as SVG or PNG by the file's ending.
     #[arg(long, value_name = "FILE.svg|png", value_parser = parse_plot)]
     pub plot: Option<PathBuf>,
+}
+
+/// Write the random words that masks are drawn from to standard output, for statistical tests.
+///
+/// Each word is four bytes, the lowest first: word w is what decides on element w where 32 random bits are
+/// spent. On a GPU the kernels' own text draws them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wgpu-dropout rng --seed 42 | dieharder -a -g 200
+  wgpu-dropout rng --seed 42 --subsequence 7 --words 4 --backend cpu | xxd -e
+
+Ends after --words, or when whoever reads closes the pipe.")]
+pub struct Rng {
+    /// Seed, Philox's key.
+    #[arg(long, value_parser = parse_u64)]
+    pub seed: u64,
+    /// Which of the seed's independent sequences.
+    #[arg(long, value_parser = parse_u64, default_value = "0", value_name = "N")]
+    pub subsequence: u64,
+    /// The first word.
+    #[arg(long, value_parser = parse_u64, default_value = "0", value_name = "N")]
+    pub start: u64,
+    /// How many; all there are if left out.
+    #[arg(long, value_parser = parse_u64, value_name = "N")]
+    pub words: Option<u64>,
+    /// What draws them.
+    #[arg(long, default_value = "gpu")]
+    pub backend: WordsFrom,
+    /// The first adapter whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub adapter: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WordsFrom {
+    Gpu,
+    Cpu,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

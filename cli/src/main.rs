@@ -12,6 +12,7 @@ mod bench;
 mod info;
 mod npy;
 mod output;
+mod rng;
 mod verify;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         args::Command::Apply(arguments) => apply::run(&arguments),
         args::Command::Verify(arguments) => verify::run(&arguments),
         args::Command::Bench(arguments) => bench::run(&arguments),
+        args::Command::Rng(arguments) => rng::run(&arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -8,7 +8,10 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use wgpu_dropout::half::{bf16, f16};
-use wgpu_dropout::{Dropout, Element, IndexMap, Probability, RandomBits, ScaleMode, bit_mask_words, reference};
+use wgpu_dropout::rand_core::Rng as _;
+use wgpu_dropout::{
+    Dropout, Element, IndexMap, Philox4x32, Probability, RandomBits, ScaleMode, bit_mask_words, reference,
+};
 
 struct Folder(TempDir);
 
@@ -524,6 +527,7 @@ fn help_shows_examples() {
         ),
         ("verify", "wgpu-dropout verify --adapter nvidia --exhaustive"),
         ("info", "wgpu-dropout info --json"),
+        ("rng", "wgpu-dropout rng --seed 42 | dieharder -a -g 200"),
     ] {
         assert!(folder.done(&[command, "--help"]).contains(example), "{command}");
     }
@@ -532,6 +536,90 @@ fn help_shows_examples() {
         folder.done(&["--version"]).trim(),
         concat!("wgpu-dropout ", env!("CARGO_PKG_VERSION"))
     );
+}
+
+/// Bytes of the generator of the library.
+fn philox_bytes(seed: u64, subsequence: u64, start: u64, words: usize) -> Vec<u8> {
+    let mut generator = Philox4x32::new(seed, subsequence);
+    generator.seek_word(start.into());
+    (0..words).flat_map(|_| generator.next_u32().to_le_bytes()).collect()
+}
+
+#[test]
+fn rng_writes_the_words_of_the_masks() {
+    let folder = Folder::new();
+    let adapters: serde_json::Value = serde_json::from_str(&folder.done(&["info", "--json"])).unwrap();
+    let mut ways: Vec<Vec<&str>> = adapters
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|adapter| vec!["--adapter", adapter["name"].as_str().unwrap()])
+        .collect();
+    ways.push(vec!["--backend", "cpu"]);
+    // More than a piece and no whole tiles; blocks that pass 2^32; the last words there are.
+    for (start, words) in [(0, 3), (5, (1 << 20) + 7), ((1 << 34) - 9, 1000), (u64::MAX - 32, 33)] {
+        for way in &ways {
+            let [start_text, words_text] = [start, words].map(|number: u64| number.to_string());
+            let mut arguments = vec![
+                "rng",
+                "--seed",
+                "0x123456789abcdef0",
+                "--subsequence",
+                "0xfedcba9876543210",
+            ];
+            arguments.extend(["--start", &start_text, "--words", &words_text]);
+            arguments.extend(way);
+            let output = folder.run(&arguments);
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let expected = philox_bytes(0x1234_5678_9abc_def0, 0xfedc_ba98_7654_3210, start, words as usize);
+            assert!(output.stdout == expected, "{arguments:?}");
+        }
+    }
+    let error = folder.refused(
+        1,
+        &[
+            "rng",
+            "--seed",
+            "1",
+            "--start",
+            "0xffffffffffffffff",
+            "--words",
+            "2",
+            "--backend=cpu",
+        ],
+    );
+    assert!(
+        error.contains("2 words from word 18446744073709551615 on, but there are 1"),
+        "{error}"
+    );
+    assert!(
+        folder
+            .refused(1, &["rng", "--seed", "1", "--adapter", "no such"])
+            .contains("no such")
+    );
+}
+
+/// An endless stream ends, without a complaint, when its reader does.
+#[test]
+fn rng_ends_with_its_reader() {
+    use std::io::Read as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wgpu-dropout"))
+        .args(["rng", "--seed", "7", "--backend", "cpu"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut bytes = vec![0; 5 << 20];
+    child.stdout.take().unwrap().read_exact(&mut bytes).unwrap();
+    assert!(bytes == philox_bytes(7, 0, 0, bytes.len() / 4));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
 }
 
 #[test]

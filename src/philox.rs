@@ -27,20 +27,52 @@ pub(crate) const ROUNDS: usize = 10;
 pub const fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let mut c = counter;
     let mut k = key;
-    let mut round = 0;
-    while round < ROUNDS {
-        let a = MULTIPLIERS[0] as u64 * c[0] as u64;
-        let b = MULTIPLIERS[1] as u64 * c[2] as u64;
-        c = [
+    let mut n = 0;
+    while n < ROUNDS {
+        (c, k) = round(c, k);
+        n += 1;
+    }
+    c
+}
+
+/// One round: the counter and the key that the next one has.
+#[inline]
+pub(crate) const fn round(c: [u32; 4], k: [u32; 2]) -> ([u32; 4], [u32; 2]) {
+    let a = MULTIPLIERS[0] as u64 * c[0] as u64;
+    let b = MULTIPLIERS[1] as u64 * c[2] as u64;
+    (
+        [
             (b >> 32) as u32 ^ c[1] ^ k[0],
             b as u32,
             (a >> 32) as u32 ^ c[3] ^ k[1],
             a as u32,
-        ];
-        k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
-        round += 1;
+        ],
+        [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])],
+    )
+}
+
+/// The counter from which that many rounds under a key come to this one: a round is a bijection, since its multipliers are
+/// odd.
+#[cfg(feature = "gpu")]
+pub(crate) fn unrounded(counter: [u32; 4], key: [u32; 2], rounds: usize) -> [u32; 4] {
+    (0..rounds as u32).rev().fold(counter, |c, n| {
+        let k = [0, 1].map(|word| key[word].wrapping_add(n.wrapping_mul(WEYL[word])));
+        let [c0, c2] = [(0, c[3]), (1, c[1])].map(|(word, low)| low.wrapping_mul(inverse(MULTIPLIERS[word])));
+        let high = |word: usize, by: u32| ((u64::from(MULTIPLIERS[word]) * u64::from(by)) >> 32) as u32;
+        [c0, c[0] ^ high(1, c2) ^ k[0], c2, c[2] ^ high(0, c0) ^ k[1]]
+    })
+}
+
+/// The inverse of an odd number modulo 2^32: each step of Newton's doubles the low bits that are right, 3 at first.
+#[cfg(feature = "gpu")]
+const fn inverse(odd: u32) -> u32 {
+    let mut inverse = odd;
+    let mut bits = 3;
+    while bits < 32 {
+        inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));
+        bits *= 2;
     }
-    c
+    inverse
 }
 
 /// Block `block` of a seed's subsequence: key = seed, counter = (block, subsequence), low words first.
@@ -177,6 +209,22 @@ impl SeedableRng for Philox4x32 {
 mod tests {
     use super::*;
     use rand_core::Rng;
+
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn rounds_can_be_undone() {
+        let mut words = Philox4x32::new(1, 2);
+        for _ in 0..1000 {
+            let counter: [u32; 4] = core::array::from_fn(|_| words.next_u32());
+            let key: [u32; 2] = core::array::from_fn(|_| words.next_u32());
+            let (mut c, mut k) = (counter, key);
+            for rounds in 0..=ROUNDS {
+                assert_eq!(unrounded(c, key, rounds), counter);
+                (c, k) = round(c, k);
+            }
+            assert_eq!(unrounded(philox4x32_10(counter, key), key, ROUNDS), counter);
+        }
+    }
 
     #[test]
     fn seek_equals_draw_at_every_lane_and_across_carries() {

@@ -152,6 +152,7 @@ fn groups(rows: &[Row]) -> Vec<(String, String, Vec<&Row>)> {
     for row in rows {
         let name = match row.operation.split_once(' ') {
             Some(("every", _)) | None => row.operation.clone(),
+            Some(("multiply", _)) => "multiply at its edges".to_owned(),
             Some(("bit" | "byte", _)) => "masks alone".to_owned(),
             Some((dtype, _)) => format!("{dtype} forward, backward, inference"),
         };

@@ -498,6 +498,105 @@ fn wrong_types_masks_and_places() {
     assert_eq!(folder.names(), before);
 }
 
+/// Whenever it is killed, the output is the old one or the new one, and nothing else has its name.
+#[cfg(unix)]
+#[test]
+fn killed_at_any_moment_it_leaves_the_old_output_or_the_new_one() {
+    let folder = Folder::new();
+    let x = numbers::<f32>(4 << 20, |x| x);
+    folder.npy("x.npy", "<f4", "(4194304,)", &x);
+    let apply = [
+        "apply",
+        "x.npy",
+        "y.npy",
+        "--p",
+        "0.5",
+        "--seed",
+        "1",
+        "--backend",
+        "cpu",
+    ];
+    let start = std::time::Instant::now();
+    folder.done(&apply);
+    let whole = start.elapsed();
+    let new = fs::read(folder.path("y.npy")).unwrap();
+    let old = b"what was there before".to_vec();
+    let mut left = [0; 2];
+    for moment in 0..40 {
+        folder.write("y.npy", &old);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wgpu-dropout"))
+            .current_dir(folder.0.path())
+            .args(apply)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(whole * moment / 30);
+        // It may be done already.
+        let _ = child.kill();
+        child.wait().unwrap();
+        let output = fs::read(folder.path("y.npy")).unwrap();
+        assert!(
+            output == old || output == new,
+            "{} bytes at moment {moment}",
+            output.len()
+        );
+        left[usize::from(output == new)] += 1;
+        // What is left of it is a temporary by its name.
+        for name in folder.names() {
+            match name.as_str() {
+                "x.npy" | "y.npy" => {}
+                name if name.starts_with(".wgpu-dropout-") => fs::remove_file(folder.path(name)).unwrap(),
+                name => panic!("{name}"),
+            }
+        }
+    }
+    assert!(left[0] > 0, "killed before it was done at least once");
+}
+
+/// A disk that takes no more: the message says so, the old output stays, and no temporary is left.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full() {
+    let folder = Folder::new();
+    folder.npy("x.npy", "<f4", "(1000000,)", &numbers::<f32>(1_000_000, |x| x));
+    folder.write("y.npy", b"old");
+    folder.write("mask.npy", b"old");
+    let tool = env!("CARGO_BIN_EXE_wgpu-dropout");
+    // The shell's limit on a file's length, in place of a file system that is full; 512 bytes or 1 KiB each.
+    for (limit, options) in [
+        (8, ""),
+        (5000, ""),
+        (5000, "--mask-out mask.npy"),
+        (30, "--mask-out mask.npy"),
+    ] {
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {limit}; exec {tool} apply x.npy y.npy --p 0.5 --seed 1 --backend cpu {options}"
+        );
+        let output = Command::new("sh")
+            .current_dir(folder.0.path())
+            .args(["-c", &script])
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("y.npy") || error.contains("mask.npy"), "{error}");
+        assert!(error.contains("large") && !error.contains("panicked"), "{error}");
+        assert_eq!(folder.names(), ["mask.npy", "x.npy", "y.npy"], "{limit} {options}");
+        for name in ["y.npy", "mask.npy"] {
+            assert_eq!(fs::read(folder.path(name)).unwrap(), b"old", "{limit} {options}");
+        }
+    }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(tool)
+        .args(["rng", "--seed", "1", "--backend", "cpu", "--words", "5"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("No space left"), "{error}");
+}
+
 #[test]
 fn usage_errors_exit_with_2() {
     let folder = Folder::new();

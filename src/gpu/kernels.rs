@@ -112,6 +112,9 @@ pub(crate) struct Inner {
     pub(crate) device_pipelines: OnceLock<DevicePipelines>,
     pub(crate) bias_gradients: BuiltStages,
     pub(crate) pipeline_cache: Option<wgpu::PipelineCache>,
+    /// What a driver makes of a text, to see that the self-test sees it.
+    #[cfg(test)]
+    pub(crate) rewrite: Option<fn(String) -> String>,
     pipelines: RwLock<HashMap<Variant, wgpu::ComputePipeline>>,
 }
 
@@ -243,6 +246,8 @@ impl Kernels {
                 device_pipelines: OnceLock::new(),
                 bias_gradients: BuiltStages::default(),
                 pipeline_cache: options.pipeline_cache.clone(),
+                #[cfg(test)]
+                rewrite: None,
                 pipelines: RwLock::default(),
             }),
         })
@@ -354,10 +359,16 @@ impl Inner {
 
     fn build(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, DeviceError> {
         let label = format!("wgpu_dropout::{variant}");
+        let text = variant.wgsl();
+        #[cfg(test)]
+        let text = match self.rewrite {
+            Some(rewrite) => rewrite(text),
+            None => text,
+        };
         let scopes = ErrorScopes::push(&self.device);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(variant.wgsl().into()),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
         });
         let storage = self.bind_group_layout(variant);
         let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

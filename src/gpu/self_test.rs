@@ -22,8 +22,10 @@ use crate::reference;
 use crate::{DType, Draw, Dropout, Element, IndexMap, MaskFormat, Probability, RandomBits, ScaleMode, SliceError};
 use half::{bf16, f16};
 
+mod multiply;
 mod neighbours;
 
+use multiply::{CALLS, compare_multiply};
 use neighbours::{FUSED_CASES, GRADIENT_CASES, compare_fused, compare_gradient};
 
 /// The self-test could not be run; that a kernel is wrong is no error but a [`Comparison`].
@@ -114,6 +116,7 @@ struct Case {
     map: (&'static [u64], &'static [u64]),
     /// Elements that share a seed; 0 where all have the call's.
     elements_per_seed: u64,
+    subsequence: u64,
     element_offset: u64,
     p: f64,
     scale_mode: ScaleMode,
@@ -124,6 +127,7 @@ const fn case(elements: u64, element_offset: u64, p: f64, scale_mode: ScaleMode)
         elements,
         map: (&[], &[]),
         elements_per_seed: 0,
+        subsequence: SUBSEQUENCE,
         element_offset,
         p,
         scale_mode,
@@ -141,6 +145,7 @@ const fn mapped(shape: &'static [u64], mask_strides: &'static [u64], element_off
         elements,
         map: (shape, mask_strides),
         elements_per_seed: 0,
+        subsequence: SUBSEQUENCE,
         element_offset,
         p,
         scale_mode: ScaleMode::Inverted,
@@ -324,11 +329,20 @@ const RESIDUAL_IN_PLACE: Placement = Placement {
     ..Placement::APART
 };
 
+/// What is compared.
+#[derive(Clone, Copy)]
+enum What {
+    /// A job of a binding.
+    Do(Task),
+    BiasGradient,
+    /// The wide multiply, through bit masks.
+    Multiply,
+}
+
 /// An operation of the table.
 #[derive(Clone, Copy)]
 struct Subject {
-    /// None: the gradient of a bias, which is no job of a binding.
-    task: Option<Task>,
+    what: What,
     dtype: DType,
     random_bits: RandomBits,
     placement: Placement,
@@ -337,11 +351,16 @@ struct Subject {
 impl Subject {
     /// Every operation there is; each shader variant is reached by at least one.
     fn all() -> Vec<Self> {
-        let mut subjects = Vec::new();
+        let mut subjects = vec![Self {
+            what: What::Multiply,
+            dtype: DType::F32,
+            random_bits: RandomBits::B32,
+            placement: Placement::APART,
+        }];
         for random_bits in RandomBits::ALL {
             for format in MaskFormat::ALL {
                 subjects.push(Self {
-                    task: Some(Task::Mask(format)),
+                    what: What::Do(Task::Mask(format)),
                     dtype: DType::F32,
                     random_bits,
                     placement: Placement::APART,
@@ -352,7 +371,7 @@ impl Subject {
             for placement in [Placement::APART, TENSORS_SHARE, Placement::IN_PLACE] {
                 let mut push = |task, random_bits| {
                     subjects.push(Self {
-                        task: Some(task),
+                        what: What::Do(task),
                         dtype,
                         random_bits,
                         placement,
@@ -367,14 +386,14 @@ impl Subject {
                 push(Task::Inference, RandomBits::B32);
             }
             subjects.push(Self {
-                task: None,
+                what: What::BiasGradient,
                 dtype,
                 random_bits: RandomBits::B32,
                 placement: Placement::APART,
             });
             for placement in [Placement::APART, ALL_SHARE, Placement::IN_PLACE, RESIDUAL_IN_PLACE] {
                 subjects.extend(RandomBits::ALL.map(|random_bits| Self {
-                    task: Some(Task::ForwardFused),
+                    what: What::Do(Task::ForwardFused),
                     dtype,
                     random_bits,
                     placement,
@@ -390,7 +409,7 @@ impl Subject {
             ] {
                 for format in MaskFormat::ALL {
                     subjects.push(Self {
-                        task: Some(Task::Backward(Some(format))),
+                        what: What::Do(Task::Backward(Some(format))),
                         dtype,
                         random_bits: RandomBits::B32,
                         placement,
@@ -402,18 +421,19 @@ impl Subject {
     }
 
     fn name(&self) -> String {
-        let task = match self.task {
-            Some(Task::Forward(None)) => "forward",
-            Some(Task::ForwardFused) => "fused forward",
-            Some(Task::Forward(Some(MaskFormat::Bits))) => "forward storing bits",
-            Some(Task::Forward(Some(MaskFormat::Bytes))) => "forward storing bytes",
-            Some(Task::Backward(None)) => "backward",
-            Some(Task::Backward(Some(MaskFormat::Bits))) => "backward from bits",
-            Some(Task::Backward(Some(MaskFormat::Bytes))) => "backward from bytes",
-            Some(Task::Mask(MaskFormat::Bits)) => "bit mask",
-            Some(Task::Mask(MaskFormat::Bytes)) => "byte mask",
-            Some(Task::Inference) => "inference",
-            None => "gradient of a bias",
+        let task = match self.what {
+            What::Do(Task::Forward(None)) => "forward",
+            What::Do(Task::ForwardFused) => "fused forward",
+            What::Do(Task::Forward(Some(MaskFormat::Bits))) => "forward storing bits",
+            What::Do(Task::Forward(Some(MaskFormat::Bytes))) => "forward storing bytes",
+            What::Do(Task::Backward(None)) => "backward",
+            What::Do(Task::Backward(Some(MaskFormat::Bits))) => "backward from bits",
+            What::Do(Task::Backward(Some(MaskFormat::Bytes))) => "backward from bytes",
+            What::Do(Task::Mask(MaskFormat::Bits)) => "bit mask",
+            What::Do(Task::Mask(MaskFormat::Bytes)) => "byte mask",
+            What::Do(Task::Inference) => "inference",
+            What::BiasGradient => "gradient of a bias",
+            What::Multiply => "multiply at its edges",
         };
         let placement = match self.placement {
             Placement::APART => "",
@@ -424,8 +444,8 @@ impl Subject {
             MASK_SHARES => ", output and mask in one buffer",
             _ => ", all in one buffer",
         };
-        let dtype = match self.task {
-            Some(Task::Mask(_)) => "",
+        let dtype = match self.what {
+            What::Do(Task::Mask(_)) | What::Multiply => "",
             _ => self.dtype.name(),
         };
         format!("{dtype} {task}, {} bits{placement}", self.random_bits.bits())
@@ -508,20 +528,22 @@ fn first_difference(expected: &[u8], actual: &[u8], unit: usize) -> Option<(u64,
 impl Subject {
     /// Cases of the table that it goes through.
     fn cases(&self) -> usize {
-        match self.task {
-            None => GRADIENT_CASES.len(),
-            Some(Task::ForwardFused) => FUSED_CASES.len(),
-            Some(_) => CASES.len(),
+        match self.what {
+            What::BiasGradient => GRADIENT_CASES.len(),
+            What::Multiply => CALLS,
+            What::Do(Task::ForwardFused) => FUSED_CASES.len(),
+            What::Do(_) => CASES.len(),
         }
     }
 }
 
 /// One case: how many elements were compared, and the first that differs.
 async fn compare_nth(kernels: &Kernels, subject: &Subject, n: usize) -> Result<(u64, Option<Difference>), RunError> {
-    match subject.task {
-        None => compare_gradient(kernels, subject, GRADIENT_CASES[n]).await,
-        Some(Task::ForwardFused) => compare_fused(kernels, subject, &FUSED_CASES[n]).await,
-        Some(task) => {
+    match subject.what {
+        What::BiasGradient => compare_gradient(kernels, subject, GRADIENT_CASES[n]).await,
+        What::Multiply => compare_multiply(kernels, subject, n).await,
+        What::Do(Task::ForwardFused) => compare_fused(kernels, subject, &FUSED_CASES[n]).await,
+        What::Do(task) => {
             let difference = compare_case(kernels, subject, task, &CASES[n]).await?;
             Ok((CASES[n].elements, difference))
         }
@@ -538,7 +560,7 @@ async fn compare_case(
         probability: Probability::new(case.p, subject.random_bits).map_err(|_| unreachable_case())?,
         scale_mode: case.scale_mode,
         seed: SEED,
-        subsequence: SUBSEQUENCE,
+        subsequence: case.subsequence,
         element_offset: case.element_offset,
     };
     let elements = case.elements;

@@ -83,7 +83,7 @@ fn has_gpu() -> bool {
 }
 
 /// Whether a folder holds a name that starts so.
-fn holds(folder: &str, prefix: &str) -> bool {
+pub fn holds(folder: &str, prefix: &str) -> bool {
     fs::read_dir(folder).is_ok_and(|entries| {
         let mut names = entries.flatten().map(|entry| entry.file_name());
         names.any(|name| name.to_string_lossy().starts_with(prefix))

@@ -6,6 +6,7 @@ mod adapters;
 mod mpi;
 mod peers;
 mod test;
+mod validation;
 mod web;
 
 use std::env;
@@ -24,6 +25,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   web          builds the page for browsers and serves it at 127.0.0.1:8080, or at the address that follows
   test-web     the page, the npm package and the WGSL text in a real browser and under Dawn
   test         all checks: format, clippy, docs, tests, doc tests, examples, the browser's, and those of the integrations
+  validation   the GPU tests under Vulkan's validation layers, synchronisation included, which have to stay silent
   setup        only the set-up: says what is there and provides a software adapter where it can
 
 Arguments go to the command line tool as they are: cargo xtask apply --help";
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Some("mpi") if arguments.len() == 1 => mpi::run(),
         Some("web") if arguments.len() <= 2 => web::serve(arguments.get(1).map_or("127.0.0.1:8080", String::as_str)),
         Some("test-web") if arguments.len() == 1 => web::test().map(|()| ExitCode::SUCCESS),
+        Some("validation") if arguments.len() == 1 => validation::run(),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

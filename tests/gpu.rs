@@ -83,6 +83,8 @@ fn main() {
         trial("parameter slots run out and come back", slots);
         trial("recorded in parallel", recorded_in_parallel);
         trial("a lost device is an error", lost_device);
+        trial("a device lost while it works", lost_while_working);
+        trial("several devices at once", several_devices);
         if adapter.features().contains(wgpu::Features::PIPELINE_CACHE) {
             trial("the caller's pipeline cache is used", pipeline_cache);
         }
@@ -1322,4 +1324,67 @@ fn lost_device(adapter: &wgpu::Adapter) {
     let mut expected = vec![0.0f32; 1000];
     reference::forward(&dropout, &x, &mut expected).unwrap();
     assert_eq!(y, expected);
+}
+
+/// Destroyed at moments from before the first upload until after the last download: a call is done and right, or an error
+/// that leaves the output as it was, and nothing waits for ever.
+fn lost_while_working(adapter: &wgpu::Adapter) {
+    let dropout = Dropout::new(0.5, 1).unwrap();
+    let x = ordinary::<f32>(1 << 20);
+    let mut expected = x.clone();
+    cpu::forward(&dropout, &x, &mut expected).unwrap();
+    let once = {
+        let context = context(adapter);
+        let mut y = x.clone();
+        context.forward(&dropout, &x, &mut y).unwrap();
+        let start = std::time::Instant::now();
+        context.forward(&dropout, &x, &mut y).unwrap();
+        start.elapsed()
+    };
+    let mut outcomes = [0; 2];
+    for moment in 0..12 {
+        let doomed = context(adapter);
+        doomed.forward(&dropout, &x[..64], &mut [0.0; 64]).unwrap();
+        let device = doomed.kernels().device().clone();
+        let mut y = vec![7.0f32; x.len()];
+        let done = std::thread::scope(|threads| {
+            let call = threads.spawn(|| doomed.forward(&dropout, &x, &mut y));
+            std::thread::sleep(once * moment / 8);
+            device.destroy();
+            call.join().unwrap()
+        });
+        outcomes[usize::from(done.is_ok())] += 1;
+        match done {
+            Ok(()) => f32::assert_same(&y, &expected, "done before the device was lost"),
+            Err(error) => {
+                assert!(matches!(error, RunError::Device(DeviceError::Lost(_))), "{error:?}");
+                assert!(y.iter().all(|&y| y == 7.0), "untouched");
+            }
+        }
+        doomed.forward(&dropout, &x, &mut y).unwrap_err();
+    }
+    assert_eq!(outcomes.iter().sum::<i32>(), 12);
+    let mut y = x.clone();
+    context(adapter).forward(&dropout, &x, &mut y).unwrap();
+    f32::assert_same(&y, &expected, "a new device works");
+}
+
+/// Each thread with a device of its own, all at once.
+fn several_devices(adapter: &wgpu::Adapter) {
+    let x = painted::<f16>(100_003);
+    std::thread::scope(|threads| {
+        for thread in 0..4u64 {
+            let x = &x;
+            threads.spawn(move || {
+                let context = context(adapter);
+                for step in 0..5 {
+                    let dropout = Dropout::new(0.3, thread).unwrap().with_subsequence(step);
+                    let (mut y, mut expected) = (x.clone(), x.clone());
+                    context.forward(&dropout, x, &mut y).unwrap();
+                    reference::forward(&dropout, x, &mut expected).unwrap();
+                    f16::assert_same(&y, &expected, "a device of several");
+                }
+            });
+        }
+    });
 }

@@ -395,3 +395,62 @@ impl Inner {
         Ok(pipeline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{BindDescriptor, Operation, RecordError};
+    use crate::{DType, Dropout};
+
+    /// An error with its name, nothing recorded, and what does not need the pipeline goes on.
+    #[test]
+    fn a_driver_that_refuses_a_pipeline() {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let mut kernels = Kernels::new(&device, &queue).expect("kernels");
+        let inner = Arc::get_mut(&mut kernels.inner).expect("no clone");
+        inner.rewrite = Some(|text| {
+            let is_refused = text.contains("16 random bits");
+            if is_refused {
+                text.replace("fn main", "fn other")
+            } else {
+                text
+            }
+        });
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4096,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        let binding = kernels
+            .bind(&BindDescriptor {
+                label: None,
+                dtype: DType::F32,
+                elements: 1024,
+                map: None,
+                seeds: None,
+                operation: Operation::Forward {
+                    x: buffer.as_entire_buffer_binding(),
+                    y: buffer.as_entire_buffer_binding(),
+                    store: None,
+                },
+            })
+            .expect("a binding");
+        let refused = Dropout::new(0.5, 1).expect("a probability");
+        let refused =
+            refused.with_probability(crate::Probability::new(0.5, crate::RandomBits::B16).expect("a probability"));
+        let taken = Dropout::new(0.5, 1).expect("a probability");
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for _ in 0..2 {
+            let error = binding.encode(&mut encoder, &refused).expect_err("refused");
+            assert!(
+                matches!(error, RecordError::Device(DeviceError::Validation(_))),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains("drawn16"), "{error}");
+            binding.encode(&mut encoder, &taken).expect("another pipeline");
+        }
+        queue.submit([encoder.finish()]);
+        assert_eq!(kernels.built().len(), 1);
+    }
+}

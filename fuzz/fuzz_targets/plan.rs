@@ -1,0 +1,58 @@
+//! Any variant, length and limits: windows that are all of the tensor, in order, within the limits, or an error.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+use wgpu_dropout::gpu::Variant;
+use wgpu_dropout::gpu::plan::{PlanLimits, plan};
+use wgpu_dropout::gpu::variant::Extent;
+
+static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(|| Variant::all().collect());
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    variant: u16,
+    elements: u64,
+    max_binding_bytes: u64,
+    alignment: u8,
+    max_workgroups_per_dimension: u32,
+    workgroup_size: u32,
+}
+
+fuzz_target!(|input: Input| {
+    let variant = VARIANTS[usize::from(input.variant) % VARIANTS.len()];
+    let limits = PlanLimits {
+        max_binding_bytes: input.max_binding_bytes,
+        offset_alignment: 1 << (input.alignment % 20),
+        max_workgroups_per_dimension: input.max_workgroups_per_dimension,
+        workgroup_size: input.workgroup_size,
+    };
+    let Ok(windows) = plan(variant, input.elements, limits) else {
+        return;
+    };
+    let mut next = 0;
+    // All of them, or as many as can be looked at.
+    for window in windows.take(1000) {
+        assert_eq!(window.first, next);
+        assert!(window.elements > 0);
+        let mut done = 0u64;
+        for dispatch in window.dispatches.into_iter().flatten() {
+            let [x, y] = dispatch.workgroups;
+            assert!(x > 0 && y > 0);
+            assert!(x <= limits.max_workgroups_per_dimension && y <= limits.max_workgroups_per_dimension);
+            assert!(u64::from(dispatch.elements) > done);
+            if dispatch.extent == Extent::Whole && variant.tensor.is_some() {
+                assert_eq!(dispatch.elements % 16, 0);
+            }
+            let invocations = u64::from(x) * u64::from(y) * u64::from(limits.workgroup_size.max(1));
+            let last = (u64::from(dispatch.first_invocation) + invocations) * 16;
+            assert!(last >= u64::from(dispatch.elements));
+            done = dispatch.elements.into();
+        }
+        assert_eq!(done, u64::from(window.elements));
+        next += u64::from(window.elements);
+        assert!(next <= input.elements);
+    }
+});

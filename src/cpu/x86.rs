@@ -7,8 +7,8 @@
 //! one unpack of word pairs lays the words out as the stream has them.
 //!
 //! `unsafe` is the call into a function compiled for more than the build's baseline, after a look at what
-//! the processor has, and the prefetch hint. What each gains is in BENCHMARKS.md. The tests compare each of them with the portable words, and the vectors with whichever
-//! one is chosen.
+//! the processor has, and the prefetch hint. What each gains is in BENCHMARKS.md. The tests compare each of
+//! them with the portable words, and the vectors with whichever one is chosen.
 
 #![expect(
     unsafe_code,
@@ -16,16 +16,13 @@
 )]
 
 use core::arch::x86_64::{
-    __m128i, __m256, __m256i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
-    _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_castps_si256,
+    __m128i, __m256, __m256i, __m512, __m512i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch,
+    _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_castps_si256,
     _mm256_castsi256_ps, _mm256_cmpgt_epi16, _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_mul_epu32, _mm256_mul_ps,
     _mm256_or_si256, _mm256_packus_epi32, _mm256_set_epi64x, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
     _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64,
     _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256,
-};
-#[cfg(has_avx512)]
-use core::arch::x86_64::{
-    __m512, __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
     _mm512_cmpgt_epi16_mask, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
     _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64, _mm512_set1_epi16,
     _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi32,
@@ -43,7 +40,6 @@ use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
 /// Runs the job with the widest instructions that the processor has, or gives it back.
 #[expect(clippy::result_large_err, reason = "no error: the job goes back, inlined")]
 pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
-    #[cfg(has_avx512)]
     if let Some(avx512) = Avx512::detect() {
         // SAFETY: the processor has each feature that the function is compiled for.
         unsafe { run_avx512(job, avx512) };
@@ -57,7 +53,6 @@ pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
     Err(job)
 }
 
-#[cfg(has_avx512)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn run_avx512<T: Element>(job: Job<'_, T>, instructions: Avx512) {
     job.run_with(instructions);
@@ -69,11 +64,9 @@ fn run_avx2<T: Element>(job: Job<'_, T>, instructions: Avx2) {
 }
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
-#[cfg(has_avx512)]
 #[derive(Clone, Copy)]
 struct Avx512(());
 
-#[cfg(has_avx512)]
 impl Avx512 {
     fn detect() -> Option<Self> {
         let has_all = is_x86_feature_detected!("avx512f")
@@ -94,7 +87,6 @@ impl Avx2 {
     }
 }
 
-#[cfg(has_avx512)]
 impl Instructions for Avx512 {
     #[inline(always)]
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
@@ -231,11 +223,6 @@ const fn round_key(seed: u64, round: usize) -> [u32; 2] {
     ]
 }
 
-#[cfg(has_avx512)]
-#[expect(
-    clippy::incompatible_msrv,
-    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
-)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
     const BLOCKS: usize = 8;
@@ -346,11 +333,6 @@ fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
 // Products of 16-bit elements. Every NaN among the elements is made quiet on the bits: that is not left to
 // what a compiler may make of a product.
 
-#[cfg(has_avx512)]
-#[expect(
-    clippy::incompatible_msrv,
-    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
-)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 fn with_quiet_nans_avx512(x: __m512i, products: __m512i, infinity: i16, quiet: i16) -> __m512i {
@@ -359,11 +341,6 @@ fn with_quiet_nans_avx512(x: __m512i, products: __m512i, infinity: i16, quiet: i
     _mm512_mask_blend_epi16(is_nan, products, _mm512_or_si512(x, _mm512_set1_epi16(quiet)))
 }
 
-#[cfg(has_avx512)]
-#[expect(
-    clippy::incompatible_msrv,
-    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
-)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 fn scaled_f16_avx512(x: [f16; 32], scale: f32) -> [f16; 32] {
@@ -376,11 +353,6 @@ fn scaled_f16_avx512(x: [f16; 32], scale: f32) -> [f16; 32] {
     bytemuck::cast(with_quiet_nans_avx512(bytemuck::cast(x), narrow, 0x7c00, 0x0200))
 }
 
-#[cfg(has_avx512)]
-#[expect(
-    clippy::incompatible_msrv,
-    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
-)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 fn scaled_bf16_avx512(x: [bf16; 32], scale: f32) -> [bf16; 32] {
@@ -399,11 +371,6 @@ fn scaled_bf16_avx512(x: [bf16; 32], scale: f32) -> [bf16; 32] {
     bytemuck::cast(with_quiet_nans_avx512(x, narrow, 0x7f80, 0x0040))
 }
 
-#[cfg(has_avx512)]
-#[expect(
-    clippy::incompatible_msrv,
-    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
-)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 fn widened_f16_avx512(x: [f16; 32]) -> [f32; 32] {
@@ -411,11 +378,6 @@ fn widened_f16_avx512(x: [f16; 32]) -> [f32; 32] {
     bytemuck::cast(halves.map(|x| _mm512_cvtph_ps(x)))
 }
 
-#[cfg(has_avx512)]
-#[expect(
-    clippy::incompatible_msrv,
-    reason = "has_avx512 is set from Rust 1.89 on, where these are stable"
-)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 fn narrowed_f16_avx512(wide: [f32; 32]) -> [f16; 32] {
@@ -511,7 +473,6 @@ mod tests {
 
     #[test]
     fn words_equal_the_portable_ones() {
-        #[cfg(has_avx512)]
         if let Some(avx512) = Avx512::detect() {
             check(avx512);
         }
@@ -569,7 +530,6 @@ mod tests {
 
     #[test]
     fn f16_conversions_equal_the_portable_ones() {
-        #[cfg(has_avx512)]
         if let Some(avx512) = Avx512::detect() {
             check_conversions(avx512);
         }
@@ -580,7 +540,6 @@ mod tests {
 
     #[test]
     fn every_16_bit_product_equals_the_portable_one() {
-        #[cfg(has_avx512)]
         if let Some(avx512) = Avx512::detect() {
             check_products(avx512);
         }
@@ -609,7 +568,6 @@ mod tests {
             y.into_iter().map(f16::to_bits).collect::<Vec<_>>()
         };
         let expected = run(&|job| job.run_with(Portable));
-        #[cfg(has_avx512)]
         if let Some(avx512) = Avx512::detect() {
             // SAFETY: detected.
             assert_eq!(run(&|job| unsafe { run_avx512(job, avx512) }), expected, "avx512");
@@ -627,7 +585,6 @@ mod tests {
         use crate::cpu::{Data, MaskFormat, Sink, training};
         type RunJob = fn(Job<'_, f32>);
         let mut sets: Vec<(&str, RunJob)> = Vec::new();
-        #[cfg(has_avx512)]
         if Avx512::detect().is_some() {
             sets.push(("avx512", |job| {
                 let avx512 = Avx512::detect().expect("it was there just now");

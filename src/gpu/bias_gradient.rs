@@ -12,6 +12,7 @@ use wgpu::BufferBinding;
 use super::binding::Range;
 use super::form::{check_rows, tensor_bytes};
 use super::kernels::{Inner, Kernels};
+use super::memory::create_buffer;
 use super::scope::ErrorScopes;
 use super::uniforms::Uniforms;
 use super::variant::{Extent, ShaderFile, file, joined};
@@ -336,12 +337,15 @@ impl Kernels {
         };
         let stages = inner.stages(dtype, extent)?;
         let scopes = ErrorScopes::push(&inner.device);
-        let scratch = inner.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu_dropout::BiasGradient::scratch"),
-            size: cut.scratch_bytes(),
-            usage: wgpu::BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        });
+        let scratch = create_buffer(
+            &inner.device,
+            &wgpu::BufferDescriptor {
+                label: Some("wgpu_dropout::BiasGradient::scratch"),
+                size: cut.scratch_bytes(),
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            },
+        );
         // In the order in which they run: the partial sums of some columns, then those columns.
         let planned: Vec<_> = cut
             .first_columns()

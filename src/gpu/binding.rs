@@ -16,7 +16,7 @@ use super::uniforms::{Uniforms, filled};
 use super::variant::{
     Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, RESIDUAL, ROW, Residual, SEEDS, Stream, Variant, X, Y,
 };
-use super::{BindError, RecordError};
+use super::{BindError, DeviceError, RecordError};
 use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
 
 /// A stored mask in a buffer.
@@ -372,16 +372,22 @@ impl<'d, 'a> Parts<'d, 'a> {
 
 impl Inner {
     /// Buffers to be bound where there is nothing to bind.
-    fn nothing(&self) -> &[wgpu::Buffer; 3] {
-        let nothing = || {
+    fn nothing(&self) -> Result<&[wgpu::Buffer; 3], DeviceError> {
+        if let Some(nothing) = self.nothing.get() {
+            return Ok(nothing);
+        }
+        let scopes = ErrorScopes::push(&self.device);
+        let made = core::array::from_fn(|_| {
             filled(
                 &self.device,
                 Some("wgpu_dropout::nothing"),
                 &[0; 16],
                 wgpu::BufferUsages::STORAGE,
             )
-        };
-        self.nothing.get_or_init(|| [nothing(), nothing(), nothing()])
+        });
+        // Kept only if they could be had.
+        scopes.pop()?;
+        Ok(self.nothing.get_or_init(|| made))
     }
 
     fn require_storage_buffers(&self, needed: u32) -> Result<(), BindError> {
@@ -504,6 +510,11 @@ impl Kernels {
         let variant = outline.variant;
         inner.require_storage_buffers(variant.bindings().len() as u32)?;
         let windows: Vec<_> = form.windows(inner.limits)?.collect();
+        // What the variant binds and the operation has not: something that nothing reads.
+        let mut missing = variant.bindings();
+        missing.retain(|binding| !form.has(binding.index));
+        let nothing = if missing.is_empty() { &[][..] } else { inner.nothing()? };
+        let missing: Vec<_> = missing.iter().zip(nothing).collect();
         let scopes = ErrorScopes::push(&inner.device);
         let layout = inner.bind_group_layout(&variant);
         let maps = variant.has_map().then(|| {
@@ -514,12 +525,6 @@ impl Kernels {
             let uniforms = windows.iter().map(|window| form.row(window));
             Uniforms::new(&inner.device, label, uniforms)
         });
-        // What the variant binds and the operation has not: something that nothing reads.
-        let missing = variant
-            .bindings()
-            .into_iter()
-            .filter(|binding| !form.has(binding.index));
-        let missing: Vec<_> = missing.zip(inner.nothing()).collect();
         let windows = windows
             .into_iter()
             .zip(0..)

@@ -29,6 +29,7 @@ mod kernels;
 #[cfg(test)]
 mod layout;
 mod map;
+mod memory;
 mod params;
 pub mod plan;
 mod recipe;

@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 
 use wgpu::BufferBinding;
 
+use super::memory::create_buffer;
 use super::params::halves;
 use super::scope::ErrorScopes;
 use super::{
@@ -120,12 +121,15 @@ fn regions(kernels: &Kernels, lengths: [usize; REGIONS], placement: Placement) -
         *end = offsets[i] + words[i];
     }
     let buffers = ends.map(|end| {
-        kernels.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu_dropout::run"),
-            size: end.max(4),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        })
+        create_buffer(
+            kernels.device(),
+            &wgpu::BufferDescriptor {
+                label: Some("wgpu_dropout::run"),
+                size: end.max(4),
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            },
+        )
     });
     core::array::from_fn(|i| Region {
         buffer: buffers[usize::from(placement.buffers[i])].clone(),
@@ -313,12 +317,15 @@ pub(crate) struct Download {
 
 impl Download {
     fn encode(device: &wgpu::Device, encoder: &mut wgpu::CommandEncoder, region: &Region) -> Self {
-        let staging = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu_dropout::run::staging"),
-            size: region.bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let staging = create_buffer(
+            device,
+            &wgpu::BufferDescriptor {
+                label: Some("wgpu_dropout::run::staging"),
+                size: region.bytes,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            },
+        );
         encoder.copy_buffer_to_buffer(&region.buffer, region.offset, &staging, 0, region.bytes);
         Self::of(staging)
     }

@@ -10,6 +10,7 @@ use thiserror::Error;
 use wgpu::BufferBinding;
 
 use super::kernels::{has_immediates, has_int64};
+use super::memory::create_buffer;
 use super::run::{Download, Job, Placement, Task, run as run_job, wait};
 use super::scope::ErrorScopes;
 use super::{
@@ -859,12 +860,15 @@ async fn sweep_elements<T: Element>(
     let bytes = window * T::DTYPE.bytes();
     let mappable = device.features().contains(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS);
     let buffer = |label, size, usage| {
-        device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage: wgpu::BufferUsages::STORAGE | usage,
-            mapped_at_creation: false,
-        })
+        create_buffer(
+            device,
+            &wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage: wgpu::BufferUsages::STORAGE | usage,
+                mapped_at_creation: false,
+            },
+        )
     };
     let scopes = ErrorScopes::push(device);
     let x = buffer("wgpu_dropout::sweep::x", bytes, wgpu::BufferUsages::COPY_DST);
@@ -880,12 +884,15 @@ async fn sweep_elements<T: Element>(
         wgpu::BufferUsages::COPY_DST,
     );
     let staging = (!mappable).then(|| {
-        device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu_dropout::sweep::staging"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        })
+        create_buffer(
+            device,
+            &wgpu::BufferDescriptor {
+                label: Some("wgpu_dropout::sweep::staging"),
+                size: bytes,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            },
+        )
     });
     scopes.pop()?;
     queue.write_buffer(&mask, 0, &vec![0xff; MaskFormat::Bits.buffer_bytes(window) as usize]);

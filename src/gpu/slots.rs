@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RecordError;
+use super::memory::create_buffer;
 use super::params::{PARAMS_BYTES, Params};
 
 /// The buffer, its bind group and the slots that are free.
@@ -49,12 +50,15 @@ pub(crate) fn layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
 impl ParameterSlots {
     pub(crate) fn new(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, slots: u32) -> Self {
         let stride = PARAMS_BYTES.next_multiple_of(device.limits().min_uniform_buffer_offset_alignment);
-        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu_dropout::ParameterSlots"),
-            size: u64::from(stride) * u64::from(slots),
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let buffer = create_buffer(
+            device,
+            &wgpu::BufferDescriptor {
+                label: Some("wgpu_dropout::ParameterSlots"),
+                size: u64::from(stride) * u64::from(slots),
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            },
+        );
         let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("wgpu_dropout::ParameterSlots"),
             layout,

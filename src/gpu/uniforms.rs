@@ -4,6 +4,8 @@ use core::marker::PhantomData;
 
 use bytemuck::Pod;
 
+use super::memory::create_buffer;
+
 /// A buffer that holds these bytes from the start.
 ///
 /// Where it could not be had, the caller's error scope tells.
@@ -13,12 +15,15 @@ pub(crate) fn filled(
     bytes: &[u8],
     usage: wgpu::BufferUsages,
 ) -> wgpu::Buffer {
-    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-        label,
-        size: bytes.len() as u64,
-        usage,
-        mapped_at_creation: true,
-    });
+    let buffer = create_buffer(
+        device,
+        &wgpu::BufferDescriptor {
+            label,
+            size: bytes.len() as u64,
+            usage,
+            mapped_at_creation: true,
+        },
+    );
     if let Ok(mut view) = buffer.get_mapped_range_mut(..) {
         view.copy_from_slice(bytes);
     }

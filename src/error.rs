@@ -35,8 +35,8 @@ pub enum SliceError {
     },
     /// There is not one seed for each stretch of the tensor.
     #[error(
-        "{elements} elements, but {seeds} seeds of {elements_per_seed} elements each; give one seed for each \
-         {elements_per_seed} elements"
+        "{elements} elements, but {seeds} seeds of {elements_per_seed} elements each; the two must \
+         multiply to the tensor's elements"
     )]
     Seeds {
         /// Elements of the call.

@@ -99,7 +99,9 @@ pub enum IndexMapError {
         length: u64,
     },
     /// A dimension that the shape has not.
-    #[error("dimension {dimension} of a shape with {dimensions} dimensions; count from 0")]
+    #[error(
+        "dimension {dimension} is asked for, but the shape has {dimensions}, counted from 0; give a shape that has it"
+    )]
     Dimension {
         /// Which.
         dimension: usize,
@@ -107,7 +109,7 @@ pub enum IndexMapError {
         dimensions: usize,
     },
     /// A shard that reaches out of the tensor.
-    #[error("{start}..{end} in dimension {dimension} is no range of its {length} entries")]
+    #[error("{start}..{end} in dimension {dimension} is no range of its {length} entries; stay within 0..{length}")]
     Shard {
         /// Which dimension.
         dimension: usize,
@@ -119,7 +121,9 @@ pub enum IndexMapError {
         length: u64,
     },
     /// A window that reaches out of the tensor.
-    #[error("a window of {elements} elements from element {first} on leaves a tensor of {available}; end it there")]
+    #[error(
+        "a window of {elements} elements from element {first} on passes the end of a tensor of {available}; end it there"
+    )]
     Window {
         /// First element.
         first: u64,
@@ -513,12 +517,12 @@ mod tests {
                 "the shape [8589934592, 8589934592] with mask strides [0, 0] passes 2^64; use smaller lengths or strides",
                 "the shape [3] with mask strides [9223372036854775808] passes 2^64; use smaller lengths or strides",
                 "noise shape has 2 in dimension 1, where the shape has 3; use 3 or 1",
-                "dimension 1 of a shape with 1 dimensions; count from 0",
-                "dimension 2 of a shape with 2 dimensions; count from 0",
-                "0..5 in dimension 0 is no range of its 4 entries",
+                "dimension 1 is asked for, but the shape has 1, counted from 0; give a shape that has it",
+                "dimension 2 is asked for, but the shape has 2, counted from 0; give a shape that has it",
+                "0..5 in dimension 0 is no range of its 4 entries; stay within 0..4",
                 "ranges has 0 entries, but the shape has 2 dimensions; give one for each",
                 "[0, 0] is no order of the dimensions 0 to 1; name each once",
-                "a window of 5 elements from element 20 on leaves a tensor of 24; end it there",
+                "a window of 5 elements from element 20 on passes the end of a tensor of 24; end it there",
             ]
         );
         // Nothing is in an empty tensor, so nothing overflows.

@@ -72,7 +72,7 @@ pub enum ScaleMode {
 
 /// p is not a probability.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
-#[error("p is {p}, but a drop probability lies in [0, 1]; pass the probability that an element is dropped")]
+#[error("p is {p:?}, but a drop probability lies in [0, 1]; pass the probability that an element is dropped")]
 pub struct ProbabilityError {
     /// The value given.
     pub p: f64,

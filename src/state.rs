@@ -48,12 +48,28 @@ pub struct DropoutState {
     next_subsequence: Option<u64>,
 }
 
-/// Every subsequence of a seed has been handed out.
+/// A seed has not so many subsequences left.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("all 2^64 subsequences of seed {seed} are used; go on with another seed")]
+#[error("{}", exhausted(self))]
+#[non_exhaustive]
 pub struct SubsequencesExhausted {
     /// The seed.
     pub seed: u64,
+    /// How many were asked for.
+    pub count: u64,
+    /// The next subsequence to be handed out; None where all have been.
+    pub next: Option<u64>,
+}
+
+fn exhausted(&SubsequencesExhausted { seed, count, next }: &SubsequencesExhausted) -> String {
+    match next {
+        None => format!("all 2^64 subsequences of seed {seed} are used; go on with another seed"),
+        Some(next) => {
+            format!(
+                "{count} subsequences of seed {seed} from {next} on pass 2^64; take fewer or go on with another seed"
+            )
+        }
+    }
 }
 
 impl DropoutState {
@@ -131,7 +147,11 @@ impl DropoutState {
     ///
     /// [`SubsequencesExhausted`], with none handed out, where not so many are left.
     pub fn next_calls(&mut self, count: u64) -> Result<Dropout, SubsequencesExhausted> {
-        let exhausted = SubsequencesExhausted { seed: self.seed };
+        let exhausted = SubsequencesExhausted {
+            seed: self.seed,
+            count,
+            next: self.next_subsequence,
+        };
         let subsequence = self.next_subsequence.ok_or(exhausted)?;
         if let Some(steps) = count.checked_sub(1) {
             let last = subsequence.checked_add(steps).ok_or(exhausted)?;
@@ -248,7 +268,10 @@ mod tests {
             next_subsequence: Some(u64::MAX - 2),
             ..DropoutState::new(0.5, 7).unwrap()
         };
-        assert_eq!(state.clone().next_calls(4), Err(SubsequencesExhausted { seed: 7 }));
+        assert_eq!(
+            state.clone().next_calls(4).unwrap_err().to_string(),
+            "4 subsequences of seed 7 from 18446744073709551613 on pass 2^64; take fewer or go on with another seed"
+        );
         assert_eq!(state.next_calls(3).unwrap().subsequence, u64::MAX - 2);
         assert_eq!(state.next_subsequence(), None);
         assert_eq!(

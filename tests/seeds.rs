@@ -105,7 +105,7 @@ fn seeds_of_another_tensor_are_refused() {
         assert_eq!(cpu::forward(draw, &[1.0; 12], &mut y).unwrap_err(), expected);
         assert_eq!(reference::forward(draw, &[1.0; 12], &mut y).unwrap_err(), expected);
     }
-    let message = "12 elements, but 3 seeds of 5 elements each; give one seed for each 5 elements";
+    let message = "12 elements, but 3 seeds of 5 elements each; the two must multiply to the tensor's elements";
     let draw = Draw::from(&dropout).with_seeds(&[1, 2, 3], 5);
     assert_eq!(cpu::forward(draw, &[1.0; 12], &mut y).unwrap_err().to_string(), message);
     f32::assert_same(&y, &[9.0; 12], "untouched");

@@ -21,7 +21,7 @@ pub enum NpyError {
     Io { path: PathBuf, source: io::Error },
     #[error("{}: not a .npy file ({reason}); write it with numpy.save", path.display())]
     Foreign { path: PathBuf, reason: String },
-    #[error("{}: elements are {found}, expected {expected}", path.display())]
+    #[error("{}: elements are {found}, expected {expected}; convert the file or choose other options", path.display())]
     Type {
         path: PathBuf,
         found: String,
@@ -31,13 +31,13 @@ pub enum NpyError {
     FortranOrder { path: PathBuf },
     #[error("{}: shape {shape:?} has more elements than 2^64 bytes hold", path.display())]
     TooLong { path: PathBuf, shape: Vec<u64> },
-    #[error("{}: shape {found:?}, expected {expected:?}", path.display())]
+    #[error("{}: shape {found:?}, expected {expected:?}; give the mask of this tensor", path.display())]
     Shape {
         path: PathBuf,
         found: Vec<u64>,
         expected: Vec<u64>,
     },
-    #[error("{}: truncated: shape {shape:?} takes {expected} bytes of data, {found} are there", path.display())]
+    #[error("{}: truncated: shape {shape:?} takes {expected} bytes of data, {found} are there; save or copy it again", path.display())]
     Truncated {
         path: PathBuf,
         shape: Vec<u64>,

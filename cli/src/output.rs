@@ -21,6 +21,10 @@ impl Output {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        // Asked first, since an error of the temporary's names the temporary.
+        if !std::fs::metadata(folder)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         let mut builder = tempfile::Builder::new();
         builder.prefix(".wgpu-dropout-").suffix(".tmp");
         #[cfg(unix)]

@@ -120,7 +120,7 @@ pub enum BindError {
     /// Two ranges of one buffer overlap where they may not.
     #[error(
         "{first} (bytes {first_start}..{first_end}) and {second} (bytes {second_start}..{second_end}) overlap in one \
-         buffer; give them ranges of their own, or the very same range to work in place"
+         buffer; give each a range of its own, or, to work in place, an input and its output the very same one"
     )]
     Overlap {
         /// One of them.

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod bad_input;
+#[path = "../../../tests/common/documented.rs"]
+mod documented;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -337,167 +341,6 @@ fn the_output_may_be_the_input() {
     assert_eq!(folder.names(), ["x.npy"]);
 }
 
-#[test]
-fn files_that_are_refused_leave_nothing_behind() {
-    let x = [1.0f32; 6];
-    let header = |descr: &str, fortran: &str, shape: &str| {
-        npy(
-            &format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}"),
-            &x,
-        )
-    };
-    let with_length = |length: u32| {
-        let mut bytes = b"\x93NUMPY\x02\x00".to_vec();
-        bytes.extend(length.to_le_bytes());
-        bytes.extend([b' '; 64]);
-        bytes
-    };
-    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("empty", vec![], "ends within the header"),
-        (
-            "no magic",
-            b"PK\x03\x04 a zip file perhaps".to_vec(),
-            "does not begin with",
-        ),
-        (
-            "a version to come",
-            b"\x93NUMPY\x04\x00\x10\x00 and so on".to_vec(),
-            "version 4",
-        ),
-        (
-            "a header cut short",
-            header("'<f4'", "False", "(6,)")[..40].to_vec(),
-            "ends within the header",
-        ),
-        ("a header too long", with_length(u32::MAX), "claims 4294967295 bytes"),
-        ("a header that is no dict", npy("[1, 2]", &x), "not a .npy file"),
-        ("a header that is no Python", npy("{{{", &x), "not a .npy file"),
-        (
-            "nested to overflow a stack",
-            npy(&"(".repeat(9_000), &x),
-            "nested too deeply",
-        ),
-        (
-            "a key missing",
-            npy("{'descr': '<f4', 'shape': (6,), }", &x),
-            "not a .npy file",
-        ),
-        (
-            "f64",
-            header("'<f8'", "False", "(3,)"),
-            "elements are <f8, expected <f4",
-        ),
-        ("big-endian", header("'>f4'", "False", "(6,)"), "elements are >f4"),
-        (
-            "u16 without --dtype",
-            header("'<u2'", "False", "(12,)"),
-            "elements are <u2",
-        ),
-        ("a record", header("[('a', '<f4')]", "False", "(6,)"), "expected <f4"),
-        (
-            "Fortran order",
-            header("'<f4'", "True", "(2, 3)"),
-            "Fortran order; save numpy.ascontiguousarray",
-        ),
-        (
-            "a negative length",
-            header("'<f4'", "False", "(-6,)"),
-            "not a .npy file",
-        ),
-        (
-            "truncated",
-            header("'<f4'", "False", "(7,)"),
-            "truncated: shape [7] takes 28 bytes of data, 24 are there",
-        ),
-        (
-            "too long a shape",
-            header("'<f4'", "False", "(4294967296, 4294967296)"),
-            "more elements than",
-        ),
-        (
-            "bytes behind the data",
-            header("'<f4'", "False", "(5,)"),
-            "4 bytes after the data",
-        ),
-    ];
-    for (what, bytes, message) in cases {
-        let folder = Folder::new();
-        folder.write("x.npy", &bytes);
-        folder.write("y.npy", b"old");
-        let error = folder.refused(
-            1,
-            &[
-                "apply",
-                "x.npy",
-                "y.npy",
-                "--p",
-                "0.5",
-                "--seed",
-                "1",
-                "--backend",
-                "cpu",
-            ],
-        );
-        assert!(error.contains(message), "{what}: {error}");
-        assert!(error.starts_with("error: x.npy: "), "{what}: {error}");
-        assert_eq!(fs::read(folder.path("y.npy")).unwrap(), b"old", "{what}");
-        assert_eq!(folder.names(), ["x.npy", "y.npy"], "{what}");
-    }
-}
-
-#[test]
-fn wrong_types_masks_and_places() {
-    let folder = Folder::new();
-    folder.npy("x.npy", "<f4", "(2, 32)", &[1.0f32; 64]);
-    folder.npy("half.npy", "<f2", "(64,)", &[1u16; 64]);
-    folder.npy("words.npy", "<u4", "(2,)", &[u32::MAX; 2]);
-    folder.npy("short.npy", "<u4", "(1,)", &[u32::MAX; 1]);
-    folder.npy("bytes.npy", "|u1", "(64,)", &[1u8; 64]);
-    let before = folder.names();
-    let refused = |more: &[&str]| {
-        let arguments = [&["apply", "--p", "0.5", "--seed", "1", "--backend", "cpu"], more].concat();
-        let error = folder.refused(1, &arguments);
-        assert_eq!(folder.names(), before, "{error}");
-        error
-    };
-    assert!(refused(&["x.npy", "y.npy", "--dtype", "f16"]).contains("elements are <f4, expected <f2 for --dtype f16"));
-    assert!(refused(&["half.npy", "y.npy", "--dtype", "bf16"]).contains("expected <u2 for --dtype bf16"));
-    let backward = ["x.npy", "y.npy", "--backward"];
-    let mask = |file, format| refused(&[&backward[..], &["--mask-in", file, "--mask-format", format]].concat());
-    assert!(mask("short.npy", "bits").contains("short.npy: shape [1], expected [2]"));
-    assert!(mask("bytes.npy", "bits").contains("bytes.npy: elements are |u1, expected <u4"));
-    assert!(mask("bytes.npy", "bytes").contains("bytes.npy: shape [64], expected [2, 32]"));
-    assert!(mask("missing.npy", "bits").contains("missing.npy: No such file"));
-    assert!(refused(&["missing.npy", "y.npy"]).contains("missing.npy: No such file"));
-    assert!(refused(&["x.npy", "no/such/folder/y.npy"]).contains("no/such/folder/y.npy: No such file"));
-    assert!(refused(&["x.npy", "."]).contains("directory"));
-    assert!(refused(&["x.npy", "y.npy", "--mask-out", "./y.npy"]).contains("both the output and the mask"));
-    let past = refused(&["x.npy", "y.npy", "--element-offset", "0xffffffffffffffc1"]);
-    assert!(
-        past.contains("passes 2^64; start at 18446744073709551552 or below"),
-        "{past}"
-    );
-    let none = folder.refused(
-        1,
-        &[
-            "apply",
-            "x.npy",
-            "y.npy",
-            "--p",
-            "0",
-            "--seed",
-            "0",
-            "--adapter",
-            "no such GPU",
-        ],
-    );
-    assert!(
-        none.contains("no adapter's name contains \"no such GPU\"; there are: "),
-        "{none}"
-    );
-    assert_eq!(folder.names(), before);
-}
-
 /// Whenever it is killed, the output is the old one or the new one, and nothing else has its name.
 #[cfg(unix)]
 #[test]
@@ -595,25 +438,6 @@ fn a_disk_that_is_full() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("No space left"), "{error}");
-}
-
-#[test]
-fn usage_errors_exit_with_2() {
-    let folder = Folder::new();
-    folder.npy("x.npy", "<f4", "(2,)", &[1.0f32; 2]);
-    let refused = |more: &[&str]| folder.refused(2, &[&["apply", "x.npy", "y.npy"], more].concat());
-    assert!(refused(&["--seed", "1"]).contains("--p"));
-    assert!(refused(&["--p", "0.5"]).contains("--seed"));
-    assert!(refused(&["--seed", "1", "--p", "1.5"]).contains("a drop probability lies in [0, 1]"));
-    assert!(refused(&["--seed", "1", "--p", "-0.5"]).contains("a drop probability lies in [0, 1]"));
-    assert!(refused(&["--seed", "1", "--p", "NaN"]).contains("a drop probability lies in [0, 1]"));
-    assert!(refused(&["--p", "0", "--seed", "0x10000000000000000"]).contains("a number from 0 to 0xffffffffffffffff"));
-    assert!(refused(&["--p", "0", "--seed", "1", "--random-bits", "12"]).contains("[possible values: 32, 16, 8]"));
-    assert!(refused(&["--p", "0", "--seed", "1", "--mask-in", "x.npy"]).contains("--backward"));
-    let both = ["--p", "0", "--seed", "1", "--mask-out", "m.npy", "--backward"];
-    assert!(refused(&both).contains("cannot be used with"));
-    assert!(folder.refused(2, &["frobnicate"]).contains("unrecognized subcommand"));
-    assert_eq!(folder.names(), ["x.npy"]);
 }
 
 #[test]
@@ -737,16 +561,6 @@ fn info_lists_adapters_and_their_variants() {
 }
 
 #[test]
-fn verify_of_an_adapter_that_is_not_there() {
-    let folder = Folder::new();
-    let error = folder.refused(1, &["verify", "--adapter", "no such GPU"]);
-    assert!(
-        error.contains("no adapter's name contains \"no such GPU\"; there are: "),
-        "{error}"
-    );
-}
-
-#[test]
 fn bench_reports_every_case() {
     let folder = Folder::new();
     let printed = folder.done(&[
@@ -803,7 +617,7 @@ fn bench_reports_every_case() {
         assert_eq!(row["bytes"], 2 * element_bytes * elements + mask_bytes);
     }
     // The documented fields and no others.
-    let documented = include_str!("../../docs/bench.md");
+    let documented = include_str!("../../../docs/bench.md");
     for (name, _) in rows[0].as_object().unwrap() {
         assert!(
             documented.contains(&format!("`{name}`")),
@@ -884,24 +698,5 @@ fn bench_on_every_adapter() {
         assert!(row["gpu_over_cpu"].as_f64().unwrap() > 0.0);
         // Both clocks of both, or neither.
         assert_eq!(row["gpu_median_s"].is_null(), row["gpu_roof_median_s"].is_null());
-    }
-}
-
-#[test]
-fn bench_refuses_before_it_measures() {
-    let folder = Folder::new();
-    for (arguments, message) in [
-        (&["--sizes", "16M"][..], "64Ki"),
-        (&["--plot", "b.gif"], ".svg or .png"),
-        (&["--p", "1.5"], "1.5"),
-        (&["--op", "mask"], "--mask bits"),
-        (&["--json", "no/such/folder/b.json"], "no/such/folder"),
-        (&["--backend", "gpu", "--adapter", "no such adapter"], "adapter"),
-    ] {
-        let output = folder.run(&[&["bench", "--backend", "cpu"], arguments].concat());
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{arguments:?}");
-        assert!(error.contains(message), "{arguments:?}: {error}");
-        assert_eq!(folder.names(), [""; 0], "{arguments:?}");
     }
 }

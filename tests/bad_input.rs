@@ -1,6 +1,6 @@
 //! What a caller of the library can get wrong, each with the error that it gets: the tables of docs/errors.md.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
 #[path = "common/documented.rs"]
 mod documented;

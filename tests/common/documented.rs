@@ -18,15 +18,16 @@ impl Table {
     }
 
     /// An error that there must be.
-    pub fn refused<T, E: ToString>(&mut self, what: &str, outcome: Result<T, E>) {
-        let error = outcome.err().unwrap_or_else(|| panic!("{what}: no error"));
+    pub fn refused<T, E: ToString + std::fmt::Debug>(&mut self, what: &str, outcome: Result<T, E>) {
+        let error = outcome.map(drop).expect_err(what);
         self.rows.push((what.to_owned(), error.to_string()));
     }
 }
 
 fn cell(text: &str) -> String {
-    text.trim()
-        .replace('\n', " ")
+    let words: Vec<_> = text.split_whitespace().collect();
+    words
+        .join(" ")
         .replace('|', "\\|")
         .replace('<', "\\<")
         .replace('*', "\\*")

@@ -42,7 +42,7 @@ fn said(folder: &Folder, before: &[String], output: &Output, status: i32) -> Str
     if before.iter().any(|name| name == "y.npy") {
         assert_eq!(fs::read(folder.path("y.npy")).unwrap(), OLD, "{error}");
     }
-    let error = error.strip_prefix("error: ").expect("what is wrong comes first");
+    let error = error.strip_prefix("error: ").unwrap();
     let error = error.split("\n\nUsage:").next().unwrap();
     let error = error.split("\n\nFor more information").next().unwrap();
     // Which adapters there are is the machine's.

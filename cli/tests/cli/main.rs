@@ -1,6 +1,6 @@
 //! Runs the binary as a user would: real files in, files, messages and exit status out.
 
-#![allow(clippy::unwrap_used, reason = "tests fail loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail loudly")]
 
 mod bad_input;
 #[path = "../../../tests/common/documented.rs"]

@@ -237,3 +237,44 @@ fn new_vectors_hold_what_slices_get() {
     let past = dropout.with_element_offset(u64::MAX);
     assert!(cpu::forward_to_vec(&past, &[1.0f32; 2]).is_err());
 }
+
+/// The CPU path where others already share out the cores: in tasks of a pool of the caller's, in futures, in both.
+#[test]
+fn inside_pools_and_futures_of_the_callers() {
+    async fn step(dropout: Dropout, x: &[f32]) -> Vec<f32> {
+        let mut y = cpu::forward_to_vec(&dropout, x).unwrap();
+        // Another task may run between the two, on this thread or another.
+        std::future::ready(()).await;
+        cpu::backward_in_place(&dropout, &mut y).unwrap();
+        y
+    }
+
+    // Longer than what one task of the CPU path takes.
+    let x = painted::<f32>(300_007);
+    let dropout = |n| Dropout::new(0.3, 7).unwrap().with_subsequence(n);
+    let expected: Vec<Vec<f32>> = (0..6)
+        .map(|n| {
+            let mut y = x.clone();
+            reference::forward_in_place(&dropout(n), &mut y).unwrap();
+            reference::backward_in_place(&dropout(n), &mut y).unwrap();
+            y
+        })
+        .collect();
+    let check = &|n: u64| {
+        let y = pollster::block_on(step(dropout(n), &x));
+        f32::assert_same(&y, &expected[n as usize], &format!("subsequence {n}"));
+    };
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.scope(|scope| {
+            for n in 0..6 {
+                scope.spawn(move |_| check(n));
+            }
+        });
+    }
+    std::thread::scope(|scope| {
+        for n in 0..6 {
+            scope.spawn(move || check(n));
+        }
+    });
+}

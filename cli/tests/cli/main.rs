@@ -341,6 +341,46 @@ fn the_output_may_be_the_input() {
     assert_eq!(folder.names(), ["x.npy"]);
 }
 
+/// The file streams through: what it takes of memory does not grow with it.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_bounded() {
+    const BYTES: u64 = 512 << 20;
+    let folder = Folder::new();
+    let path = folder.npy::<f32>("x.npy", "<f4", &format!("({},)", BYTES / 4), &[]);
+    // A hole of zeros.
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() + BYTES).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wgpu-dropout"))
+        .current_dir(folder.0.path())
+        .args([
+            "apply",
+            "x.npy",
+            "y.npy",
+            "--p",
+            "0.5",
+            "--seed",
+            "1",
+            "--backend",
+            "cpu",
+        ])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // The kernel's own record of the most there was, in KiB, while the process lives.
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        most = line.map_or(most, |line| line.trim().trim_end_matches(" kB").parse().unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::metadata(folder.path("y.npy")).unwrap().len() / BYTES, 1);
+    assert!((1_000..256 << 10).contains(&most), "{most} KiB");
+}
+
 /// Whenever it is killed, the output is the old one or the new one, and nothing else has its name.
 #[cfg(unix)]
 #[test]

@@ -11,8 +11,9 @@ use crate::output::Output;
 
 /// NumPy's own bound on a header (`max_header_size`), against files that are none.
 const MAX_HEADER_BYTES: u32 = 10_000;
-/// Brackets within brackets in a header; a record of records has few.
-const MAX_NESTING: usize = 16;
+/// Brackets within brackets in a header: a tensor's has 2, one of records with subarrays 4. The parser goes back at each
+/// of them, so that what it takes grows with a power of their number.
+const MAX_NESTING: usize = 5;
 
 /// A file that can't be read or written as a tensor.
 #[derive(Debug, Error)]

@@ -1,14 +1,12 @@
 //! Any call over any index map: the CPU path gives the reference's bits, or the same error.
-#![no_main]
 
-use libfuzzer_sys::arbitrary::{self, Arbitrary};
-use libfuzzer_sys::fuzz_target;
+use arbitrary::Arbitrary;
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::{
     Dropout, Element, IndexMap, Neighbours, Probability, RandomBits, ScaleMode, bit_mask_words, cpu, reference,
 };
 
-#[derive(Arbitrary, Debug)]
+#[derive(Arbitrary)]
 struct Input {
     p: f64,
     random_bits: u8,
@@ -29,7 +27,7 @@ struct Input {
 /// Elements at most: the reference is slow.
 const MOST: u64 = 3000;
 
-fn check<T: Element>(input: &Input, dropout: &Dropout, map: &IndexMap) {
+fn compare<T: Element>(input: &Input, dropout: &Dropout, map: &IndexMap) {
     let elements = map.elements() as usize;
     let pattern = |i: usize| input.bits.get(i % input.bits.len().max(1)).copied().unwrap_or(i as u32);
     let bytes: Vec<u8> = (0..elements)
@@ -56,7 +54,10 @@ fn check<T: Element>(input: &Input, dropout: &Dropout, map: &IndexMap) {
 
     let columns = usize::from(input.first).clamp(1, elements.max(1));
     let neighbours = Neighbours {
-        bias: elements.is_multiple_of(columns).then(|| &x[..columns.min(elements)]).filter(|bias| !bias.is_empty()),
+        bias: elements
+            .is_multiple_of(columns)
+            .then(|| &x[..columns.min(elements)])
+            .filter(|bias| !bias.is_empty()),
         residual: input.is_far.then_some(&x[..]),
     };
     let done = cpu::forward_fused(draw, &x, neighbours, &mut y);
@@ -69,17 +70,29 @@ fn bits<T: Element>(of: &[T]) -> &[u8] {
     bytemuck::cast_slice(of)
 }
 
-fuzz_target!(|input: Input| {
+/// Runs it on bytes; a panic is a finding.
+pub fn check(bytes: &[u8]) {
+    let Some(input) = crate::taken::<Input>(bytes) else {
+        return;
+    };
     let random_bits = RandomBits::ALL[usize::from(input.random_bits) % 3];
     let Ok(probability) = Probability::new(input.p.abs().fract(), random_bits) else {
         return;
     };
     let dropout = Dropout {
         probability,
-        scale_mode: if input.is_classic { ScaleMode::Classic } else { ScaleMode::Inverted },
+        scale_mode: if input.is_classic {
+            ScaleMode::Classic
+        } else {
+            ScaleMode::Inverted
+        },
         seed: input.seed,
         subsequence: input.subsequence,
-        element_offset: if input.is_far { u64::MAX - input.offset % 10_000 } else { input.offset },
+        element_offset: if input.is_far {
+            u64::MAX - input.offset % 10_000
+        } else {
+            input.offset
+        },
     };
     let mut shape = Vec::new();
     let mut strides = Vec::new();
@@ -96,8 +109,8 @@ fuzz_target!(|input: Input| {
         return;
     };
     match input.dtype % 3 {
-        0 => check::<f32>(&input, &dropout, &map),
-        1 => check::<f16>(&input, &dropout, &map),
-        _ => check::<bf16>(&input, &dropout, &map),
+        0 => compare::<f32>(&input, &dropout, &map),
+        1 => compare::<f16>(&input, &dropout, &map),
+        _ => compare::<bf16>(&input, &dropout, &map),
     }
-});
+}

@@ -11,7 +11,7 @@ const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
 const SWIFTSHADER: &str = "swiftshader/vulkan";
 
 /// What the library's own loop is made of.
-const LIBRARY: [&str; 3] = ["wgpu-dropout", "wgpu-dropout-cli", "xtask"];
+const LIBRARY: [&str; 4] = ["wgpu-dropout", "wgpu-dropout-cli", "wgpu-dropout-fuzz", "xtask"];
 
 /// Members that stand on large frameworks; their examples check their own output.
 const INTEGRATIONS: [(&str, &[&str]); 3] = [
@@ -21,7 +21,8 @@ const INTEGRATIONS: [(&str, &[&str]); 3] = [
     ("wgpu-dropout-mpi", &[]),
 ];
 
-/// The profile of what is not worth an optimised build of its own.
+/// The profile of what is not worth an optimised build of its own. Lints and docs too, so that what they read of
+/// dependencies is made once for all members.
 const LIGHT: [&str; 2] = ["--profile", "light"];
 
 /// Examples that are run; each checks its own output.
@@ -42,6 +43,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         "clippy",
         cargo()
             .args(["clippy", "--all-targets", "--all-features"])
+            .args(LIGHT)
             .args(library())
             .args(deny),
     )?;
@@ -49,12 +51,14 @@ pub fn run() -> Result<ExitCode, Failure> {
         "clippy without wgpu",
         cargo()
             .args(["clippy", "--package", "wgpu-dropout", "--no-default-features"])
+            .args(LIGHT)
             .args(deny),
     )?;
     step(
         "docs",
         cargo()
             .args(["doc", "--no-deps", "--all-features"])
+            .args(LIGHT)
             .args(library())
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
@@ -201,6 +205,8 @@ pub fn adapters() -> Result<Environment, Failure> {
     }
     if adapters::only_mesa() {
         wanted.push(MESA);
+        // What asks for no adapter in particular gets the quicker one.
+        environment.insert("WGPU_ADAPTER_NAME", "llvmpipe".into());
     }
     if adapters::provide_swiftshader()? {
         environment.extend(adapters::present());

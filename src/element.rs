@@ -102,3 +102,25 @@ pub(crate) mod sealed {
     impl Sealed for f16 {}
     impl Sealed for bf16 {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_take_whole_words() {
+        for (elements, words, bits, bytes) in [
+            (0, 0, 0, 0),
+            (1, 1, 4, 4),
+            (4, 1, 4, 4),
+            (5, 1, 4, 8),
+            (32, 1, 4, 32),
+            (33, 2, 8, 36),
+            (1 << 63, 1 << 58, 1 << 60, 1 << 63),
+        ] {
+            assert_eq!(bit_mask_words(elements), words, "{elements}");
+            assert_eq!(MaskFormat::Bits.buffer_bytes(elements), bits, "{elements}");
+            assert_eq!(MaskFormat::Bytes.buffer_bytes(elements), bytes, "{elements}");
+        }
+    }
+}

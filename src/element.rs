@@ -108,6 +108,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn types_and_their_sizes() {
+        let all = DType::ALL.map(|dtype| (dtype.to_string(), dtype.bytes()));
+        let expected = [
+            ("f32", size_of::<f32>()),
+            ("f16", size_of::<f16>()),
+            ("bf16", size_of::<bf16>()),
+        ];
+        assert_eq!(all, expected.map(|(name, bytes)| (name.to_owned(), bytes as u64)));
+        assert_eq!(format!("{:>5}|{:<5}|", DType::F16, DType::Bf16), "  f16|bf16 |");
+    }
+
+    #[test]
     fn masks_take_whole_words() {
         for (elements, words, bits, bytes) in [
             (0, 0, 0, 0),

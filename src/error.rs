@@ -54,10 +54,10 @@ pub enum SliceError {
         /// Elements of the bias.
         columns: u64,
     },
-    /// An output could not be allocated.
-    #[error("no memory for an output of {elements} elements, {bytes} bytes; work in place or in smaller pieces")]
+    /// Memory for an output, or for a copy of a part of the input, could not be had.
+    #[error("no memory for {elements} elements, {bytes} bytes; work in place or in smaller pieces")]
     OutOfMemory {
-        /// Elements of the output.
+        /// Elements of the tensor or the part.
         elements: u64,
         /// Its bytes.
         bytes: u64,

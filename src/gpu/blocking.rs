@@ -448,10 +448,18 @@ impl Context {
         }
         // Columns are summed each by itself; of rows the order matters.
         let piece = (PIECE / rows).max(1);
+        let mut part = Vec::new();
+        let elements = piece.min(columns) * rows;
+        part.try_reserve_exact(elements).map_err(|_| SliceError::OutOfMemory {
+            elements: elements as u64,
+            bytes: elements as u64 * T::DTYPE.bytes(),
+        })?;
         for (dbias, first) in dbias.chunks_mut(piece).zip((0..columns).step_by(piece)) {
-            let rows = dx.chunks_exact(columns);
-            let columns: Vec<T> = rows.flat_map(|row| &row[first..first + dbias.len()]).copied().collect();
-            sum(&columns, dbias)?;
+            part.clear();
+            for row in dx.chunks_exact(columns) {
+                part.extend_from_slice(&row[first..first + dbias.len()]);
+            }
+            sum(&part, dbias)?;
         }
         Ok(())
     }

@@ -107,7 +107,23 @@ impl Region {
             queue.write_buffer(&self.buffer, self.offset + words.len() as u64, &word);
         }
     }
+
+    /// Writes seeds as the shaders read them, without a second copy of them all.
+    fn upload_seeds(&self, queue: &wgpu::Queue, seeds: &[u64]) {
+        let mut words = [[0; 2]; SEEDS_AT_A_TIME];
+        for (seeds, n) in seeds.chunks(SEEDS_AT_A_TIME).zip(0..) {
+            let words = &mut words[..seeds.len()];
+            for (words, &seed) in words.iter_mut().zip(seeds) {
+                *words = halves(seed);
+            }
+            let offset = self.offset + n * size_of::<[[u32; 2]; SEEDS_AT_A_TIME]>() as u64;
+            queue.write_buffer(&self.buffer, offset, bytemuck::cast_slice(words));
+        }
+    }
 }
+
+/// Seeds that are turned into words at a time.
+const SEEDS_AT_A_TIME: usize = 1 << 11;
 
 /// Regions of the given lengths, none of them empty for wgpu's sake.
 fn regions(kernels: &Kernels, lengths: [usize; REGIONS], placement: Placement) -> [Region; REGIONS] {
@@ -163,8 +179,7 @@ pub(crate) async fn run(kernels: &Kernels, job: Job<'_>) -> Result<(), RunError>
         region.upload(queue, bytes.unwrap_or_default());
     }
     if let Some(Seeds { values, .. }) = job.draw.seeds {
-        let words: Vec<[u32; 2]> = values.iter().map(|&seed| halves(seed)).collect();
-        seeds.upload(queue, bytemuck::cast_slice(&words));
+        seeds.upload_seeds(queue, values);
     }
     if in_place || job.placement.residual_in_place || job.prefill {
         output.upload(queue, job.output);

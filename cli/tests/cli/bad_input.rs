@@ -42,6 +42,9 @@ fn said(folder: &Folder, before: &[String], output: &Output, status: i32) -> Str
     if before.iter().any(|name| name == "y.npy") {
         assert_eq!(fs::read(folder.path("y.npy")).unwrap(), OLD, "{error}");
     }
+    // EGL's complaint about a machine without a desktop is not ours.
+    let lines = error.lines().filter(|line| !line.contains("XDG_RUNTIME_DIR is"));
+    let error = lines.collect::<Vec<_>>().join("\n");
     let error = error.strip_prefix("error: ").unwrap();
     let error = error.split("\n\nUsage:").next().unwrap();
     let error = error.split("\n\nFor more information").next().unwrap();
@@ -260,6 +263,8 @@ fn places_and_adapters() -> Table {
         let output = Command::new(env!("CARGO_BIN_EXE_wgpu-dropout"))
             .current_dir(folder.0.path())
             .args(arguments)
+            .env_remove("VK_ADD_DRIVER_FILES")
+            .env_remove("WGPU_ADAPTER_NAME")
             .envs([
                 ("WGPU_BACKEND", "vulkan"),
                 ("VK_DRIVER_FILES", "none.json"),

@@ -396,3 +396,37 @@ impl Download {
         Ok(result)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than are turned into words at a time, by a number that it does not divide.
+    #[test]
+    fn seeds_arrive_whole() {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let seeds: Vec<u64> = (0..2 * SEEDS_AT_A_TIME as u64 + 77)
+            .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .collect();
+        let bytes = 8 * seeds.len() as u64;
+        let region = Region {
+            buffer: device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 256 + bytes,
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            }),
+            offset: 256,
+            bytes,
+        };
+        region.upload_seeds(&queue, &seeds);
+        queue.submit([]);
+        let download = Download::of(region.buffer);
+        download.map();
+        wait(&device).expect("done");
+        pollster::block_on(download.mapped()).expect("mapped");
+        let expected: Vec<u8> = seeds.iter().flat_map(|seed| seed.to_le_bytes()).collect();
+        let same = download.with_bytes(|found| found[..256] == [0; 256] && found[256..] == expected[..]);
+        assert_eq!(same, Ok(true));
+    }
+}

@@ -4,17 +4,20 @@
 
 #[path = "common/documented.rs"]
 mod documented;
+#[path = "common/noop.rs"]
+mod noop;
 
 use std::path::Path;
 
 use documented::{Table, check};
+use noop::{at, bind, buffer, forward, kernels, kernels_with, noop_with, storage};
 use wgpu::{BufferBinding, BufferUsages};
 use wgpu_dropout::gpu::blocking::Context;
 use wgpu_dropout::gpu::variant::{Access, Input};
 use wgpu_dropout::gpu::{
-    AdvanceDescriptor, BackwardMask, BiasGradientDescriptor, BindDescriptor, BindError, Binding, DeviceCallDescriptor,
-    KernelOptions, Kernels, Multiply, Operation, ParameterPath, RecipeDescriptor, RecipeOperation, RowBias,
-    SamplesDescriptor, Seeds, StoredMask,
+    AdvanceDescriptor, BackwardMask, BiasGradientDescriptor, BindDescriptor, DeviceCallDescriptor, KernelOptions,
+    Kernels, Multiply, Operation, ParameterPath, RecipeDescriptor, RecipeOperation, RowBias, SamplesDescriptor, Seeds,
+    StoredMask,
 };
 use wgpu_dropout::{
     DType, Draw, Dropout, DropoutState, IndexMap, MaskFormat, Neighbours, Probability, RandomBits, cpu, reference,
@@ -235,23 +238,6 @@ fn index_maps() -> Table {
     table
 }
 
-fn noop_with(required_features: wgpu::Features, required_limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
-    wgpu::Device::noop(&wgpu::DeviceDescriptor {
-        required_features,
-        required_limits,
-        ..Default::default()
-    })
-}
-
-fn kernels_with(options: &KernelOptions, limits: wgpu::Limits) -> Result<Kernels, wgpu_dropout::gpu::KernelsError> {
-    let (device, queue) = noop_with(wgpu::Features::empty(), limits);
-    Kernels::with_options(&device, &queue, options)
-}
-
-fn kernels() -> Kernels {
-    kernels_with(&KernelOptions::default(), wgpu::Limits::default()).unwrap()
-}
-
 fn devices_and_options() -> Table {
     let mut table = Table::new("Devices and options");
     let mut refused = |what: &str, options: KernelOptions, limits| table.refused(what, kernels_with(&options, limits));
@@ -305,42 +291,6 @@ fn devices_and_options() -> Table {
         },
     );
     table
-}
-
-fn buffer(kernels: &Kernels, size: u64, usage: BufferUsages) -> wgpu::Buffer {
-    kernels.device().create_buffer(&wgpu::BufferDescriptor {
-        label: None,
-        size,
-        usage,
-        mapped_at_creation: false,
-    })
-}
-
-fn storage(kernels: &Kernels, size: u64) -> wgpu::Buffer {
-    buffer(kernels, size, BufferUsages::STORAGE)
-}
-
-fn at(buffer: &wgpu::Buffer, offset: u64) -> BufferBinding<'_> {
-    BufferBinding {
-        buffer,
-        offset,
-        size: None,
-    }
-}
-
-fn forward<'a>(x: BufferBinding<'a>, y: BufferBinding<'a>) -> Operation<'a> {
-    Operation::Forward { x, y, store: None }
-}
-
-fn bind(kernels: &Kernels, dtype: DType, elements: u64, operation: Operation<'_>) -> Result<Binding, BindError> {
-    kernels.bind(&BindDescriptor {
-        label: None,
-        dtype,
-        elements,
-        map: None,
-        seeds: None,
-        operation,
-    })
 }
 
 fn buffers() -> Table {
@@ -467,22 +417,27 @@ fn buffers() -> Table {
 
 fn neighbours_and_seeds() -> Table {
     let mut table = Table::new("Bias, residual, bias gradient and seeds in buffers");
-    let fused = |kernels: &Kernels, elements, columns| {
-        let [x, bias, residual, y] = [(); 4].map(|()| storage(kernels, 8192));
+    let fused = |kernels: &Kernels, elements, columns, y_in_residual: Option<u64>| {
+        let [x, bias, residual, y] = &[(); 4].map(|()| storage(kernels, 8192));
         let operation = Operation::ForwardFused {
-            x: at(&x, 0),
+            x: at(x, 0),
             bias: Some(RowBias {
-                values: at(&bias, 0),
+                values: at(bias, 0),
                 columns,
             }),
-            residual: Some(at(&residual, 0)),
-            y: at(&y, 0),
+            residual: Some(at(residual, 0)),
+            y: y_in_residual.map_or(at(y, 0), |offset| at(residual, offset)),
         };
         bind(kernels, DType::F32, elements, operation).map(drop)
     };
     let kernels = kernels();
-    table.refused("1000 elements in rows of 64", fused(&kernels, 1000, 64));
-    table.refused("rows of 0", fused(&kernels, 1000, 0));
+    table.refused("1000 elements in rows of 64", fused(&kernels, 1000, 64, None));
+    table.refused("rows of 0", fused(&kernels, 1000, 0, None));
+    table.refused("more rows than x has", fused(&kernels, 4096, 4096, None));
+    table.refused(
+        "an output over a part of the residual",
+        fused(&kernels, 1024, 64, Some(256)),
+    );
     let limits = wgpu::Limits {
         max_storage_buffers_per_shader_stage: 3,
         ..wgpu::Limits::default()
@@ -490,14 +445,14 @@ fn neighbours_and_seeds() -> Table {
     let few = kernels_with(&KernelOptions::default(), limits).unwrap();
     table.refused(
         "x, bias, residual and y on a device of 3 buffers",
-        fused(&few, 1024, 64),
+        fused(&few, 1024, 64, None),
     );
     let options = KernelOptions {
         max_binding_bytes: 4096,
         ..KernelOptions::default()
     };
     let short = kernels_with(&options, wgpu::Limits::default()).unwrap();
-    table.refused("a row longer than a binding", fused(&short, 2048, 2048));
+    table.refused("a row longer than a binding", fused(&short, 2048, 2048, None));
 
     let (dx, dbias) = (storage(&kernels, 8192), storage(&kernels, 512));
     let gradient = |elements, columns, dx: BufferBinding<'_>, dbias: BufferBinding<'_>| {
@@ -528,6 +483,10 @@ fn neighbours_and_seeds() -> Table {
     );
     table.refused("a bias gradient into dx", gradient(160, 16, at(&dx, 0), at(&dx, 256)));
 
+    table.refused(
+        "a bias gradient at an offset that the device can't bind",
+        gradient(160, 16, at(&dx, 4), at(&dbias, 0)),
+    );
     let (x, values) = (storage(&kernels, 8192), storage(&kernels, 256));
     let seeded = |elements_per_seed, first_element| {
         kernels.bind(&BindDescriptor {
@@ -543,9 +502,14 @@ fn neighbours_and_seeds() -> Table {
             operation: forward(at(&x, 0), at(&x, 0)),
         })
     };
-    table.refused("33 seeds in 256 bytes", seeded(64, 1));
+    table.refused("33 seeds in 256 bytes, the first for a part", seeded(64, 1));
+    table.refused("33 seeds in 256 bytes, the last for a part", seeded(63, 0));
     table.refused("a seed for each 0 elements", seeded(0, 0));
     table.refused("seeds from element 2^64 - 1 on", seeded(1, u64::MAX));
+    table.refused(
+        "a seed that ends in the tensor, at element 2^64 - 1",
+        seeded(u64::MAX, u64::MAX),
+    );
     table
 }
 

@@ -210,18 +210,36 @@ fn header_bytes(path: &Path, file: &mut impl Read) -> Result<Vec<u8>, NpyError> 
     let start = all.len();
     all.resize(start + length as usize, 0);
     read(&mut all[start..])?;
-    let deepest = all[start..].iter().scan(0usize, |depth, byte| {
+    match nesting(&all[start..]) {
+        None => Err(foreign("its header has escaped or tripled quotes")),
+        Some(deepest) if deepest > MAX_NESTING => Err(foreign("its header is nested too deeply")),
+        Some(_) => Ok(all),
+    }
+}
+
+/// Brackets within brackets at most, outside of strings; None where a string might not end at its next quote.
+fn nesting(header: &[u8]) -> Option<usize> {
+    let is_tripled = |three: &[u8]| matches!(three, b"'''" | b"\"\"\"");
+    if header.contains(&b'\\') || header.windows(3).any(is_tripled) {
+        return None;
+    }
+    let (mut depth, mut deepest, mut quote) = (0usize, 0, None);
+    for &byte in header {
+        if let Some(open) = quote {
+            quote = (open != byte).then_some(open);
+            continue;
+        }
         match byte {
-            b'(' | b'[' | b'{' => *depth += 1,
-            b')' | b']' | b'}' => *depth = depth.saturating_sub(1),
+            b'\'' | b'"' => quote = Some(byte),
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        Some(*depth)
-    });
-    if deepest.max().unwrap_or(0) > MAX_NESTING {
-        return Err(foreign("its header is nested too deeply"));
     }
-    Ok(all)
+    Some(deepest)
 }
 
 /// A tensor file in the making.

@@ -155,6 +155,14 @@ fn tensor_files() -> Table {
         ("a header nested to overflow a stack", npy(&"(".repeat(9_000), &x)),
         // A parser that goes back at every bracket would be at it for hours.
         ("a header nested 16 deep", npy(&format!("{}:", "{".repeat(16)), &x)),
+        (
+            "one whose strings hold closing brackets",
+            npy(&format!("{}:", "{'}}}}',".repeat(16)), &x),
+        ),
+        (
+            "one whose strings are hard to tell",
+            npy(&format!("{}:", "{'\\'}}','".repeat(16)), &x),
+        ),
         ("a header without a key", npy("{'descr': '<f4', 'shape': (6,), }", &x)),
         ("f64", header("'<f8'", "False", "(3,)")),
         ("big-endian", header("'>f4'", "False", "(6,)")),

@@ -10,14 +10,13 @@ mod noop;
 use std::path::Path;
 
 use documented::{Table, check};
-use noop::{at, bind, buffer, forward, kernels, kernels_with, noop_with, storage};
+use noop::{at, bias_gradient, bind, buffer, forward, fused, kernels, kernels_with, noop_with, seeded, storage};
 use wgpu::{BufferBinding, BufferUsages};
 use wgpu_dropout::gpu::blocking::Context;
 use wgpu_dropout::gpu::variant::{Access, Input};
 use wgpu_dropout::gpu::{
-    AdvanceDescriptor, BackwardMask, BiasGradientDescriptor, BindDescriptor, DeviceCallDescriptor, KernelOptions,
-    Kernels, Multiply, Operation, ParameterPath, RecipeDescriptor, RecipeOperation, RowBias, SamplesDescriptor, Seeds,
-    StoredMask,
+    AdvanceDescriptor, BackwardMask, BindDescriptor, DeviceCallDescriptor, KernelOptions, Multiply, Operation,
+    ParameterPath, RecipeDescriptor, RecipeOperation, SamplesDescriptor, StoredMask,
 };
 use wgpu_dropout::{
     DType, Draw, Dropout, DropoutState, IndexMap, MaskFormat, Neighbours, Probability, RandomBits, cpu, reference,
@@ -417,19 +416,6 @@ fn buffers() -> Table {
 
 fn neighbours_and_seeds() -> Table {
     let mut table = Table::new("Bias, residual, bias gradient and seeds in buffers");
-    let fused = |kernels: &Kernels, elements, columns, y_in_residual: Option<u64>| {
-        let [x, bias, residual, y] = &[(); 4].map(|()| storage(kernels, 8192));
-        let operation = Operation::ForwardFused {
-            x: at(x, 0),
-            bias: Some(RowBias {
-                values: at(bias, 0),
-                columns,
-            }),
-            residual: Some(at(residual, 0)),
-            y: y_in_residual.map_or(at(y, 0), |offset| at(residual, offset)),
-        };
-        bind(kernels, DType::F32, elements, operation).map(drop)
-    };
     let kernels = kernels();
     table.refused("1000 elements in rows of 64", fused(&kernels, 1000, 64, None));
     table.refused("rows of 0", fused(&kernels, 1000, 0, None));
@@ -456,14 +442,7 @@ fn neighbours_and_seeds() -> Table {
 
     let (dx, dbias) = (storage(&kernels, 8192), storage(&kernels, 512));
     let gradient = |elements, columns, dx: BufferBinding<'_>, dbias: BufferBinding<'_>| {
-        kernels.bind_bias_gradient(&BiasGradientDescriptor {
-            label: None,
-            dtype: DType::F32,
-            elements,
-            columns,
-            dx,
-            dbias,
-        })
+        bias_gradient(&kernels, elements, columns, dx, dbias)
     };
     table.refused(
         "a bias gradient of 641 elements in rows of 10",
@@ -487,21 +466,7 @@ fn neighbours_and_seeds() -> Table {
         "a bias gradient at an offset that the device can't bind",
         gradient(160, 16, at(&dx, 4), at(&dbias, 0)),
     );
-    let (x, values) = (storage(&kernels, 8192), storage(&kernels, 256));
-    let seeded = |elements_per_seed, first_element| {
-        kernels.bind(&BindDescriptor {
-            label: None,
-            dtype: DType::F32,
-            elements: 2048,
-            map: None,
-            seeds: Some(Seeds {
-                values: at(&values, 0),
-                elements_per_seed,
-                first_element,
-            }),
-            operation: forward(at(&x, 0), at(&x, 0)),
-        })
-    };
+    let seeded = |elements_per_seed, first_element| seeded(&kernels, elements_per_seed, first_element);
     table.refused("33 seeds in 256 bytes, the first for a part", seeded(64, 1));
     table.refused("33 seeds in 256 bytes, the last for a part", seeded(63, 0));
     table.refused("a seed for each 0 elements", seeded(0, 0));

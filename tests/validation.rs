@@ -9,11 +9,11 @@ use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::proc::BoundsCheckPolicies;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
-use noop::{at, bind, forward, kernels, kernels_with, noop_with, storage};
+use noop::{at, bias_gradient, bind, forward, fused, kernels, kernels_with, noop_with, seeded, storage};
 use wgpu::BufferBinding;
 use wgpu_dropout::gpu::{
-    BackwardMask, BiasGradientDescriptor, BindDescriptor, BindError, KernelOptions, Kernels, Multiply, Operation,
-    ParameterPath, RecordError, RowBias, Seeds, StoredMask, Variant,
+    BackwardMask, BindDescriptor, BindError, KernelOptions, Kernels, Multiply, Operation, ParameterPath, RecordError,
+    StoredMask, Variant,
 };
 use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits};
 
@@ -211,17 +211,7 @@ fn bindings_that_are_right() {
 #[test]
 fn neighbours_in_rows() {
     let dispatched = |kernels: &Kernels, elements, columns| {
-        let [x, bias, residual, y] = &[(); 4].map(|()| storage(kernels, 8192));
-        let operation = Operation::ForwardFused {
-            x: at(x, 0),
-            bias: Some(RowBias {
-                values: at(bias, 0),
-                columns,
-            }),
-            residual: Some(at(residual, 0)),
-            y: at(y, 0),
-        };
-        dispatches(kernels, DType::F32, elements, operation)
+        fused(kernels, elements, columns, None).map(|binding| binding.dispatches())
     };
     // Whole tiles, and the rest.
     let whole = kernels();
@@ -242,15 +232,7 @@ fn scratch_of_bias_gradients() {
     let kernels = kernels();
     let (dx, dbias) = (storage(&kernels, 8192), storage(&kernels, 512));
     let bound = |elements, columns, dx: BufferBinding<'_>, dbias: BufferBinding<'_>| {
-        let gradient = kernels.bind_bias_gradient(&BiasGradientDescriptor {
-            label: None,
-            dtype: DType::F32,
-            elements,
-            columns,
-            dx,
-            dbias,
-        });
-        gradient.map(|gradient| gradient.scratch_bytes())
+        bias_gradient(&kernels, elements, columns, dx, dbias).map(|gradient| gradient.scratch_bytes())
     };
     // One partial sum, and two; whole quads of columns.
     assert_eq!(bound(640, 10, at(&dx, 0), at(&dbias, 0)), Ok(12 * 4));
@@ -262,22 +244,7 @@ fn scratch_of_bias_gradients() {
 #[test]
 fn seeds_that_just_fit() {
     let kernels = kernels();
-    let (x, values) = (storage(&kernels, 8192), storage(&kernels, 256));
-    let bound = |elements_per_seed, first_element| {
-        let binding = kernels.bind(&BindDescriptor {
-            label: None,
-            dtype: DType::F32,
-            elements: 2048,
-            map: None,
-            seeds: Some(Seeds {
-                values: at(&values, 0),
-                elements_per_seed,
-                first_element,
-            }),
-            operation: forward(at(&x, 0), at(&x, 0)),
-        });
-        binding.map(drop)
-    };
+    let bound = |elements_per_seed, first_element| seeded(&kernels, elements_per_seed, first_element).map(drop);
     assert_eq!(bound(64, 0), Ok(()));
     assert_eq!(bound(u64::MAX, 7), Ok(()));
 }

@@ -338,7 +338,9 @@ pub enum BackendChoice {
 }
 
 fn parse_p(text: &str) -> Result<f64, String> {
-    let p: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let p: f64 = text
+        .parse()
+        .map_err(|_| "not a number; a probability from 0 to 1".to_owned())?;
     match Probability::new(p, RandomBits::default()) {
         Ok(_) => Ok(p),
         Err(error) => Err(error.to_string()),

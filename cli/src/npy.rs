@@ -30,7 +30,7 @@ pub enum NpyError {
     },
     #[error("{}: in Fortran order; save numpy.ascontiguousarray of it", path.display())]
     FortranOrder { path: PathBuf },
-    #[error("{}: shape {shape:?} has more elements than 2^64 bytes hold", path.display())]
+    #[error("{}: shape {shape:?} has more elements than 2^64 bytes hold; save it in parts", path.display())]
     TooLong { path: PathBuf, shape: Vec<u64> },
     #[error("{}: shape {found:?}, expected {expected:?}; give the mask of this tensor", path.display())]
     Shape {
@@ -45,7 +45,7 @@ pub enum NpyError {
         expected: u64,
         found: u64,
     },
-    #[error("{}: {surplus} bytes after the data of shape {shape:?}; not a .npy file of one array", path.display())]
+    #[error("{}: {surplus} bytes after the data of shape {shape:?}; not a .npy file of one array; save one array a file", path.display())]
     Surplus {
         path: PathBuf,
         shape: Vec<u64>,

@@ -205,8 +205,10 @@ pub fn adapters() -> Result<Environment, Failure> {
     }
     if adapters::only_mesa() {
         wanted.push(MESA);
-        // What asks for no adapter in particular gets the quicker one.
-        environment.insert("WGPU_ADAPTER_NAME", "llvmpipe".into());
+        // What asks for no adapter in particular gets the quicker one, unless the caller chose.
+        if std::env::var_os("WGPU_ADAPTER_NAME").is_none() {
+            environment.insert("WGPU_ADAPTER_NAME", "llvmpipe".into());
+        }
     }
     if adapters::provide_swiftshader()? {
         environment.extend(adapters::present());

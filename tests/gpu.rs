@@ -82,6 +82,7 @@ fn main() {
         trial("calls with neighbours whose state lies in a buffer", device_neighbours);
         trial("parameter slots run out and come back", slots);
         trial("recorded in parallel", recorded_in_parallel);
+        trial("ten thousand recordings leave nothing behind", many_recordings);
         trial("a lost device is an error", lost_device);
         trial("a device lost while it works", lost_while_working);
         trial("several devices at once", several_devices);
@@ -1241,6 +1242,67 @@ fn recorded_in_parallel(adapter: &wgpu::Adapter) {
             });
         }
     });
+}
+
+/// What a device holds: objects of each kind that calls could leave behind, and the bytes of its buffers.
+fn held(device: &wgpu::Device) -> [isize; 7] {
+    let held = device.get_internal_counters().hal;
+    [
+        held.buffers,
+        held.buffer_memory,
+        held.memory_allocations,
+        held.bind_groups,
+        held.compute_pipelines,
+        held.shader_modules,
+        held.command_encoders,
+    ]
+    .map(|count| count.read())
+}
+
+/// Forward and backward recorded and run, and calls of the convenience layer: what was held before, and no more.
+fn many_recordings(adapter: &wgpu::Adapter) {
+    let context = context(adapter);
+    let kernels = context.kernels();
+    let elements = 1001u64;
+    let (input, output) = (buffer(kernels, elements * 4), buffer(kernels, elements * 4));
+    let once = kernels.bind(&forward(DType::F32, elements, &input, &output)).unwrap();
+    let back = kernels
+        .bind(&BindDescriptor {
+            operation: Operation::Backward {
+                dy: output.as_entire_buffer_binding(),
+                dx: input.as_entire_buffer_binding(),
+                mask: BackwardMask::Drawn,
+            },
+            ..forward(DType::F32, elements, &input, &output)
+        })
+        .unwrap();
+    let steps = |steps: std::ops::Range<u64>| {
+        run(kernels, |pass| {
+            for step in steps {
+                let dropout = Dropout::new(0.1, 42).unwrap().with_subsequence(step);
+                once.record(pass, &dropout).unwrap();
+                back.record(pass, &dropout).unwrap();
+            }
+        });
+    };
+    let x = painted::<f32>(elements as usize);
+    let mut y = x.clone();
+    let mut mask = vec![0u32; bit_mask_words(elements) as usize];
+    let mut call = |step: u64| {
+        let dropout = Dropout::new(0.1, 42).unwrap().with_subsequence(step);
+        context.forward_with_bit_mask(&dropout, &x, &mut y, &mut mask).unwrap();
+    };
+    // What is made once, and pools that grow to their size.
+    (0..10).for_each(|n| steps(n..n + 20));
+    (0..10).for_each(&mut call);
+    let before = held(kernels.device());
+    (0..500).for_each(|n| steps(20 * n..20 * n + 20));
+    assert_eq!(held(kernels.device()), before, "recordings");
+    (0..100).for_each(&mut call);
+    assert_eq!(held(kernels.device()), before, "calls");
+    // The counts count.
+    let kept = buffer(kernels, 4);
+    assert_ne!(held(kernels.device()), before, "{kept:?}");
 }
 
 fn pipeline_cache(adapter: &wgpu::Adapter) {

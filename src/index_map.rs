@@ -436,6 +436,9 @@ mod tests {
         assert_eq!(strides(&IndexMap::plain(&shape).unwrap()), [60, 20, 5, 1]);
         assert_eq!(strides(&IndexMap::channels(&shape).unwrap()), [3, 1, 0, 0]);
         assert_eq!(strides(&IndexMap::drop_path(&shape).unwrap()), [1, 0, 0, 0]);
+        // No more dimensions than they name.
+        assert_eq!(strides(&IndexMap::channels(&[2, 3]).unwrap()), [3, 1]);
+        assert_eq!(strides(&IndexMap::drop_path(&[2]).unwrap()), [1]);
         assert_eq!(strides(&IndexMap::same_over(&shape, 1).unwrap()), [20, 0, 5, 1]);
         assert_eq!(
             strides(&IndexMap::noise_shape(&shape, &[1, 3, 1, 5]).unwrap()),
@@ -463,6 +466,10 @@ mod tests {
         assert_eq!(merged(&IndexMap::plain(&[1, 1]).unwrap()), []);
         let rows = IndexMap::plain(&[9, 32]).unwrap().shard(&[3..6, 0..32]).unwrap();
         assert_eq!(merged(&rows), [(96, 1)]);
+        // Which of them the plain kernels draw.
+        assert!(rows.is_contiguous() && IndexMap::plain(&[1, 1]).unwrap().is_contiguous());
+        assert!(!IndexMap::channels(&shape).unwrap().is_contiguous());
+        assert!(!IndexMap::new(&[4], &[2]).unwrap().is_contiguous());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Command {
     Verify(Verify),
     Bench(Bench),
     Rng(Rng),
+    Completions(Completions),
+    Man(Man),
 }
 
 /// List the adapters of this machine, and which kernel variant each gets and why.
@@ -224,6 +226,26 @@ pub struct Rng {
     /// The first adapter whose name contains this.
     #[arg(long, value_name = "TEXT")]
     pub adapter: Option<String>,
+}
+
+/// Print the script with which a shell completes these arguments.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wgpu-dropout completions bash > ~/.local/share/bash-completion/completions/wgpu-dropout
+  wgpu-dropout completions zsh > ~/.zfunc/_wgpu-dropout
+  wgpu-dropout completions fish > ~/.config/fish/completions/wgpu-dropout.fish")]
+pub struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// Write the pages of the manual, one for each command, into a folder.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wgpu-dropout man ~/.local/share/man/man1 && man wgpu-dropout-apply")]
+pub struct Man {
+    /// The folder; made if it is not there.
+    pub folder: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

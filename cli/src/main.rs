@@ -13,6 +13,7 @@ mod info;
 mod npy;
 mod output;
 mod rng;
+mod shell;
 mod verify;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         args::Command::Verify(arguments) => verify::run(&arguments),
         args::Command::Bench(arguments) => bench::run(&arguments),
         args::Command::Rng(arguments) => rng::run(&arguments),
+        args::Command::Completions(arguments) => shell::completions(&arguments),
+        args::Command::Man(arguments) => shell::man(&arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

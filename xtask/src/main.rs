@@ -5,6 +5,7 @@
 mod adapters;
 mod mpi;
 mod peers;
+mod release;
 mod test;
 mod validation;
 mod web;
@@ -26,6 +27,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   test-web     the page, the npm package and the WGSL text in a real browser and under Dawn
   test         all checks: format, clippy, docs, tests, doc tests, examples, the browser's, and those of the integrations
   validation   the GPU tests under Vulkan's validation layers, synchronisation included, which have to stay silent
+  release      what a release has to pass beside them: licences, the packed crate, least versions, API; builds its checkers
   setup        only the set-up: says what is there and provides a software adapter where it can
 
 Arguments go to the command line tool as they are: cargo xtask apply --help";
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Some("web") if arguments.len() <= 2 => web::serve(arguments.get(1).map_or("127.0.0.1:8080", String::as_str)),
         Some("test-web") if arguments.len() == 1 => web::test().map(|()| ExitCode::SUCCESS),
         Some("validation") if arguments.len() == 1 => validation::run(),
+        Some("release") if arguments.len() == 1 => release::run(),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

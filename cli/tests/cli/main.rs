@@ -493,6 +493,24 @@ fn help_shows_examples() {
     );
 }
 
+#[test]
+fn shells_and_the_manual_know_the_arguments() {
+    let folder = Folder::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = folder.done(&["completions", shell]);
+        assert!(script.contains("noise-shape") && script.contains("bench"), "{shell}");
+    }
+    folder.done(&["man", "share/man1"]);
+    let page = |name: &str| fs::read_to_string(folder.path(&format!("share/man1/{name}.1"))).unwrap();
+    for command in ["apply", "bench", "info", "rng", "verify"] {
+        assert!(page("wgpu-dropout").contains(command), "{command}");
+        let page = page(&format!("wgpu-dropout-{command}"));
+        assert!(page.contains("Examples:") && page.contains(".SH OPTIONS"), "{command}");
+    }
+    let error = folder.refused(1, &["man", "share/man1/wgpu-dropout.1"]);
+    assert!(error.contains("give a folder that can be written"), "{error}");
+}
+
 /// Bytes of the generator of the library.
 fn philox_bytes(seed: u64, subsequence: u64, start: u64, words: usize) -> Vec<u8> {
     let mut generator = Philox4x32::new(seed, subsequence);

@@ -29,3 +29,18 @@ pub use half;
 pub use rand_core;
 #[cfg(feature = "gpu")]
 pub use wgpu;
+
+/// The code of the guide, as doc tests.
+#[cfg(all(doctest, feature = "gpu"))]
+mod guide {
+    #[doc = include_str!("../docs/why.md")]
+    mod why {}
+    #[doc = include_str!("../docs/forms.md")]
+    mod forms {}
+    #[doc = include_str!("../docs/integrate.md")]
+    mod integrate {}
+    #[doc = include_str!("../docs/elsewhere.md")]
+    mod elsewhere {}
+    #[doc = include_str!("../docs/new-gpu.md")]
+    mod new_gpu {}
+}

@@ -302,6 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_drawn_is_told() {
+        for (p, effective) in [(0.0, 0.0), (0.1, 26.0 / 256.0), (0.999, 255.0 / 256.0), (1.0, 1.0)] {
+            let probability = Probability::new(p, RandomBits::B8).expect("a probability");
+            assert_eq!(probability.p().to_bits(), f64::to_bits(p));
+            assert_eq!(probability.effective_p().to_bits(), f64::to_bits(effective));
+            assert_eq!(probability.keep_probability().to_bits(), f64::to_bits(1.0 - effective));
+            assert_eq!(
+                (probability.keeps_all(), probability.keeps_none()),
+                (p == 0.0, p == 1.0)
+            );
+        }
+    }
+
+    #[test]
     fn not_a_probability() {
         for p in [
             f64::NAN,

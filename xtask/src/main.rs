@@ -3,10 +3,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod adapters;
+mod guide;
 mod mpi;
 mod peers;
 mod release;
 mod test;
+mod tools;
 mod validation;
 mod web;
 
@@ -25,7 +27,8 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   mpi          dropout over many processes: installs OpenMPI where it is missing, and runs the tests under mpirun
   web          builds the page for browsers and serves it at 127.0.0.1:8080, or at the address that follows
   test-web     the page, the npm package and the WGSL text in a real browser and under Dawn
-  test         all checks: format, clippy, docs, tests, doc tests, examples, the browser's, and those of the integrations
+  guide        the guide as a book at target/guide, its numbers and its Python checked
+  test         all checks: format, clippy, docs, tests, doc tests, examples, the guide, the browser's, and those of the integrations
   validation   the GPU tests under Vulkan's validation layers, synchronisation included, which have to stay silent
   release      what a release has to pass beside them: licences, the packed crate, least versions, API; builds its checkers
   setup        only the set-up: says what is there and provides a software adapter where it can
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Some("mpi") if arguments.len() == 1 => mpi::run(),
         Some("web") if arguments.len() <= 2 => web::serve(arguments.get(1).map_or("127.0.0.1:8080", String::as_str)),
         Some("test-web") if arguments.len() == 1 => web::test().map(|()| ExitCode::SUCCESS),
+        Some("guide") if arguments.len() == 1 => guide::run(),
         Some("validation") if arguments.len() == 1 => validation::run(),
         Some("release") if arguments.len() == 1 => release::run(),
         Some("setup") if arguments.len() == 1 => setup(),

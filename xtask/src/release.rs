@@ -4,11 +4,19 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
+use crate::tools::Tool;
 use crate::{Failure, cargo, root, succeed};
 
-/// The checkers, with the versions that this was written for.
-const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
-const SEMVER: (&str, &str) = ("cargo-semver-checks", "0.51.0");
+const DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    build: &[],
+};
+const SEMVER: Tool = Tool {
+    name: "cargo-semver-checks",
+    version: "0.51.0",
+    build: &[],
+};
 
 /// The compiler that resolves to the least versions: the option is not stable.
 const RESOLVER: &str = "nightly";
@@ -16,8 +24,9 @@ const RESOLVER: &str = "nightly";
 /// `cargo xtask release`.
 pub fn run() -> Result<ExitCode, Failure> {
     println!("xtask: licences and sources of what the workspace stands on, duplicates in the library");
-    succeed(checker(DENY)?.args(["deny", "--all-features", "--workspace", "check", "licenses", "sources"]))?;
-    succeed(checker(DENY)?.args(["deny", "--all-features", "check", "bans"]))?;
+    let deny = |arguments: &[&str]| succeed(DENY.command()?.arg("--all-features").args(arguments));
+    deny(&["--workspace", "check", "licenses", "sources"])?;
+    deny(&["check", "bans"])?;
 
     println!("xtask: the packed crate");
     let name = format!("wgpu-dropout-{}", version()?);
@@ -34,7 +43,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     match last_release()? {
         Some(tag) => {
             println!("xtask: the API against {tag}");
-            let mut semver = checker(SEMVER)?;
+            let mut semver = SEMVER.command()?;
             succeed(semver.args(["semver-checks", "--package", "wgpu-dropout", "--baseline-rev", &tag]))?;
         }
         None => println!("xtask: NOT CHECKED: the API, for want of an earlier release (a tag v*) to compare it with"),
@@ -62,28 +71,6 @@ fn declared_versions(packed: &Path, folder: &Path, name: &str) -> Result<(), Fai
         succeed(run(compiler).args(["check", "--locked"]).args(features))?;
     }
     Ok(())
-}
-
-/// Cargo with one of the checkers, which is built below `target/` where the machine has none.
-fn checker((name, version): (&str, &str)) -> Result<Command, Failure> {
-    let folder = root().join("target/tools");
-    let mut paths = vec![folder.join("bin")];
-    paths.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    if !paths
-        .iter()
-        .any(|path| path.join(name).with_extension(env::consts::EXE_EXTENSION).exists())
-    {
-        let wanted = format!("{name}@{version}");
-        succeed(
-            cargo()
-                .args(["install", "--quiet", "--locked", "--root"])
-                .arg(&folder)
-                .arg(wanted),
-        )?;
-    }
-    let mut cargo = cargo();
-    cargo.env("PATH", env::join_paths(paths)?);
-    Ok(cargo)
 }
 
 fn version() -> Result<String, Failure> {

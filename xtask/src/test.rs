@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::adapters::{self, Environment};
-use crate::{Failure, artifact, cargo, mpi, root, succeed, web};
+use crate::{Failure, artifact, cargo, guide, mpi, root, succeed, web};
 
 /// What the software adapters are called, as the GPU tests name them.
 const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
@@ -92,6 +92,7 @@ pub fn run() -> Result<ExitCode, Failure> {
             run.current_dir(root()).envs(&environment),
         )?;
     }
+    timed("guide", guide::check)?;
     let mut without = cargo();
     without.args(["test", "--package", "wgpu-dropout", "--no-default-features"]);
     without.args(LIGHT).args(["--lib", "--test", "contract"]);

@@ -332,6 +332,12 @@ mod tests {
             assert!(refused(&text).contains("whose threshold is 128"), "{text}");
         }
         assert!(refused(r#"{"p":1.0,"threshold":1,"random_bits":8}"#).contains("whose threshold is 0"));
+        assert!(refused(r#"{"p":0.999999,"threshold":0,"random_bits":8}"#).contains("whose threshold is 1"));
+        for p in [0.0, 1.0] {
+            let certain = Probability::new(p, RandomBits::B8).unwrap();
+            let text = serde_json::to_string(&certain).unwrap();
+            assert_eq!(serde_json::from_str::<Probability>(&text).unwrap(), certain);
+        }
         // p read back one bit off is no other mask.
         let read: Probability = serde_json::from_str(r#"{"p":0.5,"threshold":129,"random_bits":8}"#).unwrap();
         assert_eq!(read.threshold(), 129);

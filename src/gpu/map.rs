@@ -181,4 +181,41 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn short_cuts_are_for_maps_of_whole_tiles() {
+        let of = |shape: &[u64], strides: &[u64]| stream_of(&IndexMap::new(shape, strides).unwrap());
+        // Shared along rows of whole tiles, in three dimensions at most.
+        assert_eq!(of(&[3, 32], &[1, 0]), Stream::Shared);
+        assert_eq!(of(&[5, 3, 32], &[9, 1, 0]), Stream::Shared);
+        assert_eq!(of(&[5, 3, 7, 32], &[90, 9, 1, 0]), Stream::Mapped);
+        assert_eq!(of(&[3, 33], &[1, 0]), Stream::Mapped);
+        // Rows of whole tiles that lie in the stream as tiles do.
+        assert_eq!(of(&[3, 32], &[48, 1]), Stream::Rows);
+        assert_eq!(of(&[5, 3, 32], &[0, 48, 1]), Stream::Rows);
+        assert_eq!(of(&[5, 3, 7, 32], &[16, 0, 480, 1]), Stream::Mapped);
+        assert_eq!(of(&[3, 32], &[40, 1]), Stream::Mapped);
+        assert_eq!(of(&[3, 24], &[48, 1]), Stream::Mapped);
+        assert_eq!(of(&[5, 3, 32], &[40, 48, 1]), Stream::Mapped);
+        // Other strides, and windows that begin within a tile.
+        assert_eq!(of(&[3, 32], &[1, 3]), Stream::Mapped);
+        assert_eq!(of(&[1], &[1]), Stream::Mapped);
+        let rows = IndexMap::new(&[3, 32], &[48, 1]).unwrap();
+        assert_eq!(stream_of(&rows.window(16, 64).unwrap()), Stream::Rows);
+        assert_eq!(stream_of(&rows.window(8, 64).unwrap()), Stream::Mapped);
+    }
+
+    #[test]
+    fn seeds_are_counted_from_anywhere() {
+        for elements_per_seed in [1, 7, 1000, LONG, LONG + 1, 1 << 40] {
+            for first in [0, 1, 6, 7, 8, 999, 1_000_003, LONG - 1, LONG, (1 << 40) + 5] {
+                let uniform = MapUniform::new(None, first).with_seeds(elements_per_seed, first);
+                for element in [0u32, 1, 7, 999, 1000, MAX_WINDOW_ELEMENTS as u32 - 1] {
+                    let seed = uniform.first_seed + (uniform.seed_start + element) / uniform.seed_length;
+                    let expected = ((first + u64::from(element)) / elements_per_seed) as u32;
+                    assert_eq!(seed, expected, "{elements_per_seed}: {first} + {element}");
+                }
+            }
+        }
+    }
 }

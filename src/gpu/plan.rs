@@ -134,7 +134,7 @@ fn workgroups(variant: &Variant, limits: &PlanLimits, elements: u64) -> Result<[
     let needed = invocations.div_ceil(u64::from(limits.workgroup_size.max(1)));
     let most = u64::from(limits.max_workgroups_per_dimension);
     let rows = needed.div_ceil(most.max(1)).max(1);
-    if most == 0 || rows > most {
+    if rows > most {
         return Err(PlanError::Workgroups {
             workgroups: needed,
             workgroup_size: limits.workgroup_size,
@@ -371,5 +371,26 @@ mod tests {
             window_elements(&forward(None), &none),
             Err(PlanError::Workgroups { .. })
         ));
+    }
+
+    #[test]
+    fn workgroups_fill_two_dimensions() {
+        // 1024 elements a workgroup.
+        let limits = PlanLimits {
+            max_workgroups_per_dimension: 3,
+            workgroup_size: 64,
+            ..LIMITS
+        };
+        let of = |elements| workgroups(&forward(None), &limits, elements);
+        assert_eq!(of(0), Ok([0, 1]));
+        assert_eq!(of(3 * 1024), Ok([3, 1]));
+        assert_eq!(of(3 * 1024 + 1), Ok([2, 2]));
+        assert_eq!(of(9 * 1024), Ok([3, 3]));
+        let error = PlanError::Workgroups {
+            workgroups: 10,
+            workgroup_size: 64,
+            max_per_dimension: 3,
+        };
+        assert_eq!(of(9 * 1024 + 1), Err(error));
     }
 }

@@ -310,7 +310,7 @@ mod tests {
             assert_eq!(probability.keep_probability().to_bits(), f64::to_bits(1.0 - effective));
             assert_eq!(
                 (probability.keeps_all(), probability.keeps_none()),
-                (p == 0.0, p == 1.0)
+                (effective <= 0.0, effective >= 1.0)
             );
         }
     }

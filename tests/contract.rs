@@ -85,7 +85,7 @@ on_every_path!(
     inference_vectors,
     digests,
     slice_errors,
-    any_byte_but_zero_keeps
+    a_stored_mask_decides
 );
 
 #[test]

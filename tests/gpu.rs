@@ -65,8 +65,8 @@ fn main() {
         trial("neighbours cut into windows anywhere", neighbours_in_windows);
         trial("digests", |adapter| checks::digests(&context(adapter)));
         trial("slice errors", |adapter| checks::slice_errors(&context(adapter)));
-        trial("any byte but zero keeps", |adapter| {
-            checks::any_byte_but_zero_keeps(&context(adapter));
+        trial("a stored mask decides", |adapter| {
+            checks::a_stored_mask_decides(&context(adapter));
         });
         trial("empty tensors", empty_tensors);
         trial("same bits for any window and workgroup size", any_shape);

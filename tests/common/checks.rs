@@ -276,12 +276,38 @@ pub fn slice_errors(backend: &impl Backend) {
     assert_eq!((bits, word, four), ([7; 2], [7; 1], [7; 4]));
 }
 
-/// Any byte but 0 means kept.
-pub fn any_byte_but_zero_keeps(backend: &impl Backend) {
+/// A stored mask is used as it is, also where it is not the one that the call would draw; any byte but 0 keeps.
+pub fn a_stored_mask_decides(backend: &impl Backend) {
     let dropout = wgpu_dropout::Dropout::new(0.5, 0).unwrap();
-    let mut dx = [9.0f32; 3];
-    backend
-        .backward_from_byte_mask(&dropout, &[1.0, 2.0, 3.0], &[0, 2, 255], &mut dx)
-        .unwrap();
-    f32::assert_same(&dx, &[0.0, 4.0, 6.0], &backend.name());
+    let name = backend.name();
+    // Over tiles, words and parallel tasks.
+    for elements in [1usize, 3, 70, 70_003] {
+        let bytes: Vec<u8> = (0..elements).map(|i| [1, 0, 2, 255, 0][(i + i / 64) % 5]).collect();
+        let mut bits = vec![0u32; bit_mask_words(elements as u64) as usize];
+        for (i, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte != 0) {
+            bits[i / 32] |= 1 << (i % 32);
+        }
+        let dy: Vec<f32> = (0..elements).map(|i| 1.0 + (i % 251) as f32).collect();
+        let expected: Vec<f32> = dy
+            .iter()
+            .zip(&bytes)
+            .map(|(&dy, &byte)| if byte == 0 { 0.0 } else { dy * 2.0 })
+            .collect();
+        let mut dx = vec![9.0; elements];
+        backend.backward_from_bit_mask(&dropout, &dy, &bits, &mut dx).unwrap();
+        f32::assert_same(&dx, &expected, &format!("{name}: bits"));
+        let mut dx = vec![9.0; elements];
+        backend.backward_from_byte_mask(&dropout, &dy, &bytes, &mut dx).unwrap();
+        f32::assert_same(&dx, &expected, &format!("{name}: bytes"));
+        let mut dx = dy.clone();
+        backend
+            .backward_from_bit_mask_in_place(&dropout, &mut dx, &bits)
+            .unwrap();
+        f32::assert_same(&dx, &expected, &format!("{name}: bits in place"));
+        let mut dx = dy.clone();
+        backend
+            .backward_from_byte_mask_in_place(&dropout, &mut dx, &bytes)
+            .unwrap();
+        f32::assert_same(&dx, &expected, &format!("{name}: bytes in place"));
+    }
 }

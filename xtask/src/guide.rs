@@ -1,7 +1,6 @@
 //! `cargo xtask guide`: the guide as a book, and its numbers and its Python held to what they say.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::tools::Tool;
@@ -75,7 +74,7 @@ fn python() -> Result<(), Failure> {
         python = candidates.into_iter().find(|python| has_numpy(python));
     }
     let python = python.ok_or("the guide's NumPy is run as a test: install Python 3 and NumPy (pip install numpy)")?;
-    succeed(Command::new(python).arg(root().join(Path::new("docs/elsewhere.py"))))
+    succeed(Command::new(python).arg(root().join("docs/elsewhere.py")))
 }
 
 #[cfg(test)]

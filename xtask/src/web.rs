@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use std::{env, fs, thread};
 
 use crate::adapters::{self, Environment};
-use crate::{Failure, cargo, root, succeed};
+use crate::{Failure, cargo, root, succeed, tools};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const MEMBER: &str = "wgpu-dropout-web";
@@ -32,14 +32,14 @@ pub fn test() -> Result<(), Failure> {
     // Together, so that dependencies are built once.
     let page = build(&["--lib", "--test", "wasm"])?;
     println!("xtask: wasm-bindgen tests in {}", browser.chromium.display());
-    let tools = tools()?;
+    let programs = wasm_bindgen()?;
     let toolchain = toolchain()?;
     let mut tests = toolchain.cargo("test");
     tests
         .args(["--package", MEMBER, "--test", "wasm"])
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
-            tools.join("wasm-bindgen-test-runner"),
+            programs.join("wasm-bindgen-test-runner"),
         )
         .env("CHROMEDRIVER", &browser.driver)
         .env("WASM_BINDGEN_TEST_TIMEOUT", "600");
@@ -94,7 +94,7 @@ fn build(targets: &[&str]) -> Result<PathBuf, Failure> {
     }
     copy(&root().join("web/page"), &page)?;
     let wasm = toolchain.target.join(TARGET).join("web/wgpu_dropout_web.wasm");
-    let mut bindgen = Command::new(tools()?.join("wasm-bindgen"));
+    let mut bindgen = Command::new(wasm_bindgen()?.join("wasm-bindgen"));
     bindgen.args([
         "--target",
         "web",
@@ -205,7 +205,7 @@ fn toolchain() -> Result<Toolchain, Failure> {
 }
 
 /// wasm-bindgen's programs, of the version that Cargo.lock has; their folder.
-fn tools() -> Result<PathBuf, Failure> {
+fn wasm_bindgen() -> Result<PathBuf, Failure> {
     let lock = fs::read_to_string(root().join("Cargo.lock"))?;
     let version = lock
         .split("[[package]]")
@@ -213,28 +213,12 @@ fn tools() -> Result<PathBuf, Failure> {
         .and_then(|package| package.lines().find_map(|line| line.strip_prefix("version = ")))
         .map(|version| version.trim_matches('"').to_owned())
         .ok_or("Cargo.lock has no wasm-bindgen")?;
-    let place = root().join("target/tools");
-    let bin = place.join("bin");
+    let bin = tools::folder();
     let wanted = format!("wasm-bindgen {version}");
-    if output(Command::new(bin.join("wasm-bindgen")).arg("--version")).as_ref() == Some(&wanted) {
-        return Ok(bin);
+    if output(Command::new(bin.join("wasm-bindgen")).arg("--version")).as_ref() != Some(&wanted) {
+        // Quick to build counts more than quick to run.
+        tools::install("wasm-bindgen-cli", &version, &["--debug", "--force"])?;
     }
-    println!("xtask: building {wanted}'s programs under target/tools");
-    // Quick to build counts more than quick to run.
-    let mut install = cargo();
-    install
-        .args([
-            "install",
-            "wasm-bindgen-cli",
-            "--version",
-            &version,
-            "--debug",
-            "--force",
-            "--root",
-        ])
-        .arg(&place)
-        .env("CARGO_TARGET_DIR", place.join("build"));
-    succeed(&mut install)?;
     Ok(bin)
 }
 

@@ -247,6 +247,7 @@ fn places_and_adapters() -> Table {
         "a mask in a folder that is not there",
         &["x.npy", "y.npy", "--mask-out", "no/such/folder/m.npy"],
     );
+    refused(&mut table, "a manual below a file", 1, &folder, &["man", "x.npy/man"]);
     let on_gpu = ["apply", "x.npy", "y.npy", "--p", "0", "--seed", "0"];
     let mut adapter = |what: &str, arguments: &[&str]| refused(&mut table, what, 1, &folder, arguments);
     adapter(

@@ -54,3 +54,12 @@ fn the_guide_has_every_page_and_its_links_lead_somewhere() {
     }
     assert!(links > 20, "{links}");
 }
+
+#[cfg(feature = "gpu")]
+#[test]
+fn as_many_variants_as_are_told_of() {
+    let variants = wgpu_dropout::gpu::Variant::all().count().to_string();
+    for page in ["docs/kernels.md", "ARCHITECTURE.md"] {
+        assert!(text(page).contains(&variants), "{page}: {variants}");
+    }
+}

@@ -3,6 +3,20 @@
 use crate::{Dropout, IndexMap, SliceError};
 
 /// A dropout call and where its elements lie in the stream: made of a `&Dropout` or by [`Dropout::over`].
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Draw, Dropout, IndexMap, reference};
+///
+/// let call = Dropout::new(0.5, 42)?;
+/// let plain = Draw::from(&call);
+/// // One decision for each of 4 rows.
+/// let rows = IndexMap::drop_path(&[4, 10])?;
+/// let by_row = call.over(&rows);
+/// assert_eq!(reference::keeps(by_row, 39), reference::keeps(plain, 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Draw<'a> {
     pub(crate) dropout: &'a Dropout,
@@ -52,6 +66,18 @@ impl<'a> From<&'a Dropout> for Draw<'a> {
 
 impl Dropout {
     /// The same call over a tensor whose elements lie in the stream as the map says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Dropout, IndexMap, reference};
+    ///
+    /// let (call, x, mut y) = (Dropout::new(0.5, 42)?, [1.0f32; 64], [0.0; 64]);
+    /// let channels = IndexMap::channels(&[2, 4, 8])?;
+    /// reference::forward(call.over(&channels), &x, &mut y)?;
+    /// assert!(y.chunks(8).all(|channel| channel == [0.0; 8] || channel == [2.0; 8]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn over<'a>(&'a self, map: &'a IndexMap) -> Draw<'a> {
         Draw {
@@ -102,6 +128,19 @@ impl Draw<'_> {
     /// # Errors
     ///
     /// [`SliceError::Map`], [`SliceError::Seeds`] or [`SliceError::Offset`]; the calls over slices give the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Draw, Dropout, IndexMap, SliceError};
+    ///
+    /// let (call, map) = (Dropout::new(0.5, 42)?, IndexMap::plain(&[4, 10])?);
+    /// assert_eq!(call.over(&map).check(40), Ok(()));
+    /// assert_eq!(call.over(&map).check(41), Err(SliceError::Map { elements: 41, expected: 40 }));
+    /// let last = call.with_element_offset(u64::MAX);
+    /// assert!(matches!(Draw::from(&last).check(2), Err(SliceError::Offset(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check(&self, elements: u64) -> Result<(), SliceError> {
         if let Some(seeds) = self.seeds {
             seeds.check(elements)?;

@@ -3,6 +3,15 @@
 use half::{bf16, f16};
 
 /// A storage type of tensor elements.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::DType;
+///
+/// assert_eq!(DType::ALL.map(DType::name), ["f32", "f16", "bf16"]);
+/// assert_eq!(DType::ALL.map(DType::bytes), [4, 2, 2]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 binary32.
@@ -44,6 +53,15 @@ impl core::fmt::Display for DType {
 }
 
 /// How a mask is stored (contract section 7); 1 = kept in both.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::MaskFormat;
+///
+/// let sizes = MaskFormat::ALL.map(|format| format.buffer_bytes(1_000_001));
+/// assert_eq!(sizes, [125_004, 1_000_004]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MaskFormat {
     /// Element i is bit `i % 32`, least significant first, of u32 word `i / 32`.
@@ -67,6 +85,14 @@ impl MaskFormat {
 }
 
 /// u32 words of the bit mask of `elements` elements.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::bit_mask_words;
+///
+/// assert_eq!([0, 1, 32, 33].map(bit_mask_words), [0, 1, 1, 2]);
+/// ```
 #[must_use]
 pub const fn bit_mask_words(elements: u64) -> u64 {
     elements.div_ceil(32)
@@ -75,6 +101,20 @@ pub const fn bit_mask_words(elements: u64) -> u64 {
 /// A type that dropout works on: `f32`, [`half::f16`] or [`half::bf16`].
 ///
 /// Sealed: the bits of each are fixed by the contract, section 5.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::half::bf16;
+/// use wgpu_dropout::{Dropout, Element, SliceError, cpu};
+///
+/// fn dropped<T: Element>(call: &Dropout, x: &[T]) -> Result<Vec<T>, SliceError> {
+///     println!("{} elements of {}", x.len(), T::DTYPE);
+///     cpu::forward_to_vec(call, x)
+/// }
+/// assert_eq!(dropped(&Dropout::new(0.1, 42)?, &[bf16::ONE; 10])?.len(), 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Element: bytemuck::Pod + Send + Sync + PartialEq + core::fmt::Debug + sealed::Sealed {
     /// The storage type.
     const DTYPE: DType;

@@ -5,6 +5,18 @@ use thiserror::Error;
 use crate::OffsetOverflow;
 
 /// A call over host slices that was refused before anything was written.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let mut y = [7.0; 3];
+/// let error = cpu::forward(&Dropout::new(0.1, 42)?, &[1.0f32; 4], &mut y).unwrap_err();
+/// assert_eq!(error.to_string(), "y has 3 elements, but 4 elements need exactly 4; resize it");
+/// assert_eq!(y, [7.0; 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SliceError {

@@ -8,6 +8,18 @@ use crate::{Draw, SliceError};
 /// # Shapes
 ///
 /// `bias` has as many elements as a row, the innermost dimension of x; `residual` has x's shape.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, Neighbours, cpu};
+///
+/// let (x, residual, mut y) = ([1.0f32; 4], [10.0, 20.0, 30.0, 40.0], [0.0; 4]);
+/// let neighbours = Neighbours { bias: None, residual: Some(&residual) };
+/// cpu::forward_fused(&Dropout::new(1.0, 42)?, &x, neighbours, &mut y)?;
+/// assert_eq!(y, residual); // everything else was dropped
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbours<'a, T> {
     /// Added to each row before the dropout.

@@ -58,6 +58,16 @@ pub struct IndexMap {
 }
 
 /// A dimension of an [`IndexMap`].
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dimension, IndexMap};
+///
+/// let map = IndexMap::noise_shape(&[8, 3], &[8, 1])?;
+/// assert_eq!(map.dimensions(), [Dimension { length: 8, stride: 1 }, Dimension { length: 3, stride: 0 }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dimension {
     /// How many.
@@ -67,6 +77,15 @@ pub struct Dimension {
 }
 
 /// Not a map.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::IndexMap;
+///
+/// let error = IndexMap::noise_shape(&[8, 3], &[8, 2]).unwrap_err();
+/// assert_eq!(error.to_string(), "noise shape has 2 in dimension 1, where the shape has 3; use 3 or 1");
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IndexMapError {
@@ -148,6 +167,17 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError`] where the lists differ in length, or elements or indices pass 2^64.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Dropout, IndexMap, reference};
+    ///
+    /// // A matrix of 2 by 3 whose element (i, j) takes the decision of stream element 10 i + j.
+    /// let (call, map) = (Dropout::new(0.5, 42)?, IndexMap::new(&[2, 3], &[10, 1])?);
+    /// assert_eq!(reference::keeps(call.over(&map), 4), reference::keeps(&call, 11));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(shape: &[u64], mask_strides: &[u64]) -> Result<Self, IndexMapError> {
         check_rank("mask_strides", mask_strides.len(), shape)?;
         let dimensions = shape.iter().zip(mask_strides);
@@ -205,6 +235,17 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError::Overflow`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::IndexMap;
+    ///
+    /// let map = IndexMap::plain(&[2, 3, 4])?;
+    /// assert_eq!(map.elements(), 24);
+    /// assert_eq!(map.merged().len(), 1); // as one run of the stream
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn plain(shape: &[u64]) -> Result<Self, IndexMapError> {
         Self::noise_shape(shape, shape)
     }
@@ -214,6 +255,18 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError`] where the noise shape does not broadcast to the shape, or elements pass 2^64.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Dropout, IndexMap, cpu};
+    ///
+    /// // One decision for each sample and feature, shared by the steps between them.
+    /// let map = IndexMap::noise_shape(&[2, 5, 3], &[2, 1, 3])?;
+    /// let y = cpu::forward_to_vec(Dropout::new(0.5, 42)?.over(&map), &[1.0f32; 30])?;
+    /// assert!(y.chunks(15).all(|sample| sample.chunks(3).all(|step| step == &sample[..3])));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn noise_shape(shape: &[u64], noise_shape: &[u64]) -> Result<Self, IndexMapError> {
         check_rank("noise_shape", noise_shape.len(), shape)?;
         let mut strides = vec![0; shape.len()];
@@ -240,6 +293,16 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError::Dimension`] for less than two dimensions; [`IndexMapError::Overflow`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::IndexMap;
+    ///
+    /// // Dropout2d of 8 samples with 64 channels.
+    /// assert_eq!(IndexMap::channels(&[8, 64, 32, 32])?, IndexMap::noise_shape(&[8, 64, 32, 32], &[8, 64, 1, 1])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn channels(shape: &[u64]) -> Result<Self, IndexMapError> {
         Self::shared_from(shape, 2)
     }
@@ -249,6 +312,15 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError::Dimension`] for no dimension at all; [`IndexMapError::Overflow`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::IndexMap;
+    ///
+    /// assert_eq!(IndexMap::drop_path(&[8, 197, 768])?, IndexMap::noise_shape(&[8, 197, 768], &[8, 1, 1])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn drop_path(shape: &[u64]) -> Result<Self, IndexMapError> {
         Self::shared_from(shape, 1)
     }
@@ -271,6 +343,16 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError::Dimension`] where the shape has no such dimension; [`IndexMapError::Overflow`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::IndexMap;
+    ///
+    /// // 20 steps of 8 sequences with 256 features.
+    /// assert_eq!(IndexMap::same_over(&[20, 8, 256], 0)?, IndexMap::noise_shape(&[20, 8, 256], &[1, 8, 256])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn same_over(shape: &[u64], dimension: usize) -> Result<Self, IndexMapError> {
         let mut noise = shape.to_vec();
         *noise.get_mut(dimension).ok_or(IndexMapError::Dimension {
@@ -286,6 +368,18 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError`] where there is not one range inside the tensor for each dimension.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Dropout, IndexMap, reference};
+    ///
+    /// let (call, whole) = (Dropout::new(0.5, 42)?, IndexMap::plain(&[4, 6])?);
+    /// let right_half = whole.shard(&[0..4, 3..6])?;
+    /// // Its element (1, 0) is the whole tensor's (1, 3).
+    /// assert_eq!(reference::keeps(call.over(&right_half), 3), reference::keeps(call.over(&whole), 9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shard(&self, ranges: &[Range<u64>]) -> Result<Self, IndexMapError> {
         check_rank("ranges", ranges.len(), &self.dimensions)?;
         let mut offset = self.offset;
@@ -313,6 +407,18 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError::Order`] where the order does not name each dimension once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Dropout, IndexMap, reference};
+    ///
+    /// let (call, rows) = (Dropout::new(0.5, 42)?, IndexMap::plain(&[4, 6])?);
+    /// let columns = rows.permuted(&[1, 0])?;
+    /// // Element (2, 5) in either order of storage.
+    /// assert_eq!(reference::keeps(call.over(&columns), 5 * 4 + 2), reference::keeps(call.over(&rows), 2 * 6 + 5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn permuted(&self, order: &[usize]) -> Result<Self, IndexMapError> {
         let mut named = vec![false; self.dimensions.len()];
         let is_order = order.len() == named.len()
@@ -336,6 +442,17 @@ impl IndexMap {
     /// # Errors
     ///
     /// [`IndexMapError::Window`] where the tensor has not so many.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Dropout, IndexMap, reference};
+    ///
+    /// let (call, whole) = (Dropout::new(0.5, 42)?, IndexMap::channels(&[8, 64, 100])?);
+    /// let page = whole.window(7000, 1000)?;
+    /// assert_eq!(reference::keeps(call.over(&page), 5), reference::keeps(call.over(&whole), 7005));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn window(&self, first: u64, elements: u64) -> Result<Self, IndexMapError> {
         if first.checked_add(elements).is_none_or(|end| end > self.elements) {
             return Err(IndexMapError::Window {
@@ -357,24 +474,63 @@ impl IndexMap {
     }
 
     /// Elements of the tensor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::IndexMap;
+    ///
+    /// assert_eq!(IndexMap::new(&[4, 6], &[0, 1])?.elements(), 24);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn elements(&self) -> u64 {
         self.elements
     }
 
     /// Stream index of the first element, relative to the call's `element_offset`; 0 where there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::IndexMap;
+    ///
+    /// let shard = IndexMap::plain(&[4, 6])?.shard(&[1..3, 2..5])?;
+    /// assert_eq!(shard.offset(), 8); // of element (1, 2)
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn offset(&self) -> u64 {
         if self.elements == 0 { 0 } else { self.index(0) }
     }
 
     /// The dimensions as they were given, outermost first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::IndexMap;
+    ///
+    /// let strides: Vec<u64> = IndexMap::plain(&[2, 3, 4])?.dimensions().iter().map(|d| d.stride).collect();
+    /// assert_eq!(strides, [12, 4, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn dimensions(&self) -> &[Dimension] {
         &self.dimensions
     }
 
     /// The fewest dimensions that say the same, outermost first: what kernels work with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Dimension, IndexMap};
+    ///
+    /// let map = IndexMap::channels(&[8, 64, 32, 32])?;
+    /// assert_eq!(map.merged(), [Dimension { length: 512, stride: 1 }, Dimension { length: 1024, stride: 0 }]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn merged(&self) -> &[Dimension] {
         &self.merged

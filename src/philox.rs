@@ -122,6 +122,15 @@ pub struct Philox4x32 {
 
 impl Philox4x32 {
     /// The generator at word 0 of a seed's subsequence.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::Philox4x32;
+    ///
+    /// let words = Philox4x32::new(42, 1);
+    /// assert_eq!((words.seed(), words.subsequence(), words.word_position()), (42, 1, 0));
+    /// ```
     #[must_use]
     pub const fn new(seed: u64, subsequence: u64) -> Self {
         Self {
@@ -134,24 +143,65 @@ impl Philox4x32 {
     }
 
     /// The seed: Philox's key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::Philox4x32;
+    ///
+    /// assert_eq!(Philox4x32::new(42, 1).seed(), 42);
+    /// ```
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
     /// The subsequence: the upper half of Philox's counter.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::Philox4x32;
+    ///
+    /// assert_eq!(Philox4x32::new(42, 1).subsequence(), 1);
+    /// ```
     #[must_use]
     pub const fn subsequence(&self) -> u64 {
         self.subsequence
     }
 
     /// Index of the next word, in words from the start of the subsequence.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::Philox4x32;
+    /// use wgpu_dropout::rand_core::Rng as _;
+    ///
+    /// let mut words = Philox4x32::new(42, 1);
+    /// words.next_u64();
+    /// assert_eq!(words.word_position(), 2);
+    /// ```
     #[must_use]
     pub const fn word_position(&self) -> u128 {
         self.block as u128 * 4 + self.lane as u128
     }
 
     /// Makes word `word` the next one; taken modulo the 2^66 words of a subsequence.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::Philox4x32;
+    /// use wgpu_dropout::rand_core::Rng as _;
+    ///
+    /// let (mut from_start, mut sought) = (Philox4x32::new(42, 1), Philox4x32::new(42, 1));
+    /// for _ in 0..1001 {
+    ///     from_start.next_u32();
+    /// }
+    /// sought.seek_word(1001);
+    /// assert_eq!(sought.next_u32(), from_start.next_u32());
+    /// ```
     pub const fn seek_word(&mut self, word: u128) {
         self.block = (word / 4) as u64;
         self.lane = (word % 4) as u8;

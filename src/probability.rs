@@ -7,6 +7,19 @@ use thiserror::Error;
 /// Fewer bits cost less arithmetic and quantise p: the effective drop probability is a multiple of
 /// `2^-bits`, and [`Probability::effective_p`] says which. Scales are computed from the effective
 /// probability, so the expected output is unbiased at every width.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Probability, RandomBits};
+///
+/// // What p = 0.1 becomes at each width.
+/// let effective = RandomBits::ALL.map(|bits| Probability::new(0.1, bits).map(|p| p.effective_p()));
+/// assert_eq!(effective[2], Ok(0.1015625));
+/// assert_eq!(RandomBits::ALL.map(RandomBits::bits), [32, 16, 8]);
+/// assert_eq!(RandomBits::ALL.map(RandomBits::lanes), [4, 8, 16]);
+/// assert_eq!(RandomBits::from_bits(16), Some(RandomBits::B16));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -56,6 +69,18 @@ impl RandomBits {
 }
 
 /// Where the factor that makes up for the dropped elements is applied.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Probability, RandomBits, ScaleMode};
+///
+/// let p = Probability::new(0.75, RandomBits::B32)?;
+/// let factors = |mode| (p.training_scale(mode), p.inference_scale(mode));
+/// assert_eq!(factors(ScaleMode::Inverted), (4.0, None));
+/// assert_eq!(factors(ScaleMode::Classic), (1.0, Some(0.25)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -71,6 +96,19 @@ pub enum ScaleMode {
 }
 
 /// p is not a probability.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::Dropout;
+///
+/// // A keep probability in per cent is neither.
+/// let error = Dropout::new(90.0, 42).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "p is 90.0, but a drop probability lies in [0, 1]; pass the probability that an element is dropped"
+/// );
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 #[error("p is {p:?}, but a drop probability lies in [0, 1]; pass the probability that an element is dropped")]
 pub struct ProbabilityError {
@@ -120,6 +158,17 @@ impl Probability {
     /// # Errors
     ///
     /// [`ProbabilityError`] where p is NaN or outside [0, 1].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// let p = Probability::new(0.25, RandomBits::B16)?;
+    /// assert_eq!((p.threshold(), p.effective_p()), (49_152, 0.25));
+    /// assert!(Probability::new(-0.1, RandomBits::B16).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[allow(clippy::float_cmp, reason = "0 and 1 are meant exactly")]
     pub fn new(p: f64, random_bits: RandomBits) -> Result<Self, ProbabilityError> {
         if !(0.0..=1.0).contains(&p) {
@@ -142,30 +191,81 @@ impl Probability {
     }
 
     /// The p given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// assert_eq!(Probability::new(0.1, RandomBits::B8)?.p(), 0.1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn p(&self) -> f64 {
         self.p
     }
 
     /// Random bits spent on each element.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// assert_eq!(Probability::new(0.1, RandomBits::B8)?.random_bits(), RandomBits::B8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn random_bits(&self) -> RandomBits {
         self.random_bits
     }
 
     /// The keep threshold T in [0, 2^b].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// let threshold = |p| Probability::new(p, RandomBits::B32).map(|p| p.threshold());
+    /// assert_eq!(threshold(0.0), Ok(1 << 32));
+    /// assert_eq!(threshold(0.5), Ok(1 << 31));
+    /// assert_eq!(threshold(1.0), Ok(0));
+    /// // Strictly between 0 and 1 nothing becomes certain.
+    /// assert_eq!(threshold(1e-300), Ok((1 << 32) - 1));
+    /// ```
     #[must_use]
     pub const fn threshold(&self) -> u64 {
         self.threshold
     }
 
     /// True where every element is kept, whatever its integer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// assert!(Probability::new(0.0, RandomBits::B8)?.keeps_all());
+    /// assert!(!Probability::new(1e-9, RandomBits::B8)?.keeps_all());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn keeps_all(&self) -> bool {
         self.threshold == self.outcomes()
     }
 
     /// True where no element is kept, whatever its integer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// assert!(Probability::new(1.0, RandomBits::B8)?.keeps_none());
+    /// assert!(!Probability::new(0.999999, RandomBits::B8)?.keeps_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn keeps_none(&self) -> bool {
         self.threshold == 0
@@ -177,12 +277,30 @@ impl Probability {
     }
 
     /// The probability that an element is kept, exactly: `T / 2^b`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// assert_eq!(Probability::new(0.1, RandomBits::B8)?.keep_probability(), 230.0 / 256.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn keep_probability(&self) -> f64 {
         self.threshold as f64 / self.outcomes() as f64
     }
 
     /// The probability that an element is dropped, exactly: `1 - T / 2^b`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits};
+    ///
+    /// assert_eq!(Probability::new(0.1, RandomBits::B8)?.effective_p(), 26.0 / 256.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn effective_p(&self) -> f64 {
         1.0 - self.keep_probability()
@@ -191,6 +309,17 @@ impl Probability {
     /// The factor of a kept element in the forward and the backward pass of training.
     ///
     /// Inverted: `f32(2^b / T)`, or 0 where T is 0. Classic: 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits, ScaleMode};
+    ///
+    /// let p = Probability::new(0.1, RandomBits::B8)?;
+    /// assert_eq!(p.training_scale(ScaleMode::Inverted), (256.0 / 230.0) as f32);
+    /// assert_eq!(p.training_scale(ScaleMode::Classic), 1.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn training_scale(&self, mode: ScaleMode) -> f32 {
         match mode {
@@ -203,6 +332,17 @@ impl Probability {
     /// The factor of every element at inference, or `None` where inference is the identity.
     ///
     /// Inverted: `None`. Classic: `f32(T / 2^b)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Probability, RandomBits, ScaleMode};
+    ///
+    /// let p = Probability::new(0.1, RandomBits::B8)?;
+    /// assert_eq!(p.inference_scale(ScaleMode::Inverted), None);
+    /// assert_eq!(p.inference_scale(ScaleMode::Classic), Some((230.0 / 256.0) as f32));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn inference_scale(&self, mode: ScaleMode) -> Option<f32> {
         match mode {

@@ -53,6 +53,22 @@ fn integer(dropout: &Dropout, g: u64) -> u64 {
 /// # Panics
 ///
 /// In debug builds where the element's global index passes 2^64; the functions over slices check that first.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::rand_core::Rng as _;
+/// use wgpu_dropout::{Dropout, Philox4x32, reference};
+///
+/// // With 32 random bits element g draws word g of the stream, and is kept where that is below the threshold.
+/// let dropout = Dropout::new(0.5, 42)?.with_subsequence(7);
+/// let mut words = Philox4x32::new(42, 7);
+/// for g in 0..100 {
+///     let is_kept = u64::from(words.next_u32()) < dropout.probability.threshold();
+///     assert_eq!(reference::keeps(&dropout, g), is_kept);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn keeps<'a>(draw: impl Into<Draw<'a>>, i: u64) -> bool {
     let draw = draw.into();
@@ -190,6 +206,20 @@ fn is_set(bits: &[u32], i: usize) -> bool {
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, x, mut y) = (Dropout::new(0.5, 42)?, [1.0f32, f32::NAN, 3.0, f32::INFINITY], [0.0; 4]);
+/// reference::forward(&dropout, &x, &mut y)?;
+/// // What is dropped is zero, whatever it was.
+/// for i in 0..4 {
+///     assert_eq!(y[i].to_bits() == 0, !reference::keeps(&dropout, i as u64));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(x.len() as u64)?;
@@ -203,6 +233,17 @@ pub fn forward<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) 
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, mut x) = (Dropout::new(0.0, 42)?, [1.0f32, 2.0]);
+/// reference::forward_in_place(&dropout, &mut x)?;
+/// assert_eq!(x, [1.0, 2.0]); // p = 0 keeps all, with a factor of 1
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(x.len() as u64)?;
@@ -215,6 +256,18 @@ pub fn forward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) 
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (x, mut y, mut mask) = ([1.0f32; 8], [0.0; 8], [0]);
+/// reference::forward_with_bit_mask(&Dropout::new(0.5, 42)?, &x, &mut y, &mut mask)?;
+/// let from_mask: Vec<f32> = (0..8).map(|i| 2.0 * (mask[0] >> i & 1) as f32).collect();
+/// assert_eq!(y[..], from_mask);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward_with_bit_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     x: &[T],
@@ -233,6 +286,17 @@ pub fn forward_with_bit_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (x, mut y, mut mask) = ([1.0f32; 8], [0.0; 8], [0; 8]);
+/// reference::forward_with_byte_mask(&Dropout::new(0.5, 42)?, &x, &mut y, &mut mask)?;
+/// assert_eq!(y, mask.map(|kept| 2.0 * f32::from(kept)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward_with_byte_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     x: &[T],
@@ -251,6 +315,19 @@ pub fn forward_with_byte_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `dx` is not as long as `dy`, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, dy, mut dx) = (Dropout::new(0.5, 42)?, [1.0f32, 2.0, 3.0, 4.0], [0.0; 4]);
+/// reference::backward(&dropout, &dy, &mut dx)?;
+/// for (i, (dx, dy)) in dx.into_iter().zip(dy).enumerate() {
+///     assert_eq!(dx, if reference::keeps(&dropout, i as u64) { 2.0 * dy } else { 0.0 });
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
@@ -264,6 +341,17 @@ pub fn backward<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T], dx: &mut [T
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, mut gradient) = (Dropout::new(1.0, 42)?, [1.0f32, 2.0]);
+/// reference::backward_in_place(&dropout, &mut gradient)?;
+/// assert_eq!(gradient, [0.0, 0.0]); // p = 1 keeps nothing
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     forward_in_place(draw, dy)
@@ -274,6 +362,17 @@ pub fn backward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &mut [T]
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, mut dx) = (Dropout::new(0.5, 42)?, [0.0; 3]);
+/// reference::backward_from_bit_mask(&dropout, &[1.0f32, 2.0, 3.0], &[0b110], &mut dx)?;
+/// assert_eq!(dx, [0.0, 4.0, 6.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_bit_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &[T],
@@ -294,6 +393,17 @@ pub fn backward_from_bit_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let mut gradient = [1.0f32, 2.0, 3.0];
+/// reference::backward_from_bit_mask_in_place(&Dropout::new(0.5, 42)?, &mut gradient, &[0b110])?;
+/// assert_eq!(gradient, [0.0, 4.0, 6.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_bit_mask_in_place<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &mut [T],
@@ -312,6 +422,17 @@ pub fn backward_from_bit_mask_in_place<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, mut dx) = (Dropout::new(0.5, 42)?, [0.0; 3]);
+/// reference::backward_from_byte_mask(&dropout, &[1.0f32, 2.0, 3.0], &[0, 1, 255], &mut dx)?;
+/// assert_eq!(dx, [0.0, 4.0, 6.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_byte_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &[T],
@@ -332,6 +453,17 @@ pub fn backward_from_byte_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let mut gradient = [1.0f32, 2.0, 3.0];
+/// reference::backward_from_byte_mask_in_place(&Dropout::new(0.5, 42)?, &mut gradient, &[0, 1, 1])?;
+/// assert_eq!(gradient, [0.0, 4.0, 6.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_byte_mask_in_place<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &mut [T],
@@ -353,6 +485,20 @@ pub fn backward_from_byte_mask_in_place<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `mask` has not `ceil(len / 32)` words, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, mut mask) = (Dropout::new(0.5, 42)?, [0; 2]);
+/// reference::bit_mask(&dropout, 40, &mut mask)?;
+/// for i in 0..40 {
+///     assert_eq!(mask[i / 32] >> (i % 32) & 1 == 1, reference::keeps(&dropout, i as u64));
+/// }
+/// assert_eq!(mask[1] >> 8, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
     let draw = draw.into();
     let elements = len as u64;
@@ -370,6 +516,17 @@ pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> 
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let (dropout, mut mask) = (Dropout::new(0.5, 42)?, [0; 40]);
+/// reference::byte_mask(&dropout, &mut mask)?;
+/// assert!((0..40).all(|i| (mask[i] == 1) == reference::keeps(&dropout, i as u64)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn byte_mask<'a>(draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(mask.len() as u64)?;
@@ -387,6 +544,18 @@ pub fn byte_mask<'a>(draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), S
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, ScaleMode, reference};
+///
+/// let classic = Dropout::new(0.5, 42)?.with_scale_mode(ScaleMode::Classic);
+/// let mut y = [0.0; 2];
+/// reference::inference(&classic, &[1.0f32, -2.0], &mut y)?;
+/// assert_eq!(y, [0.5, -1.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
     let dropout = draw.into().dropout;
     check_length("y", "elements", x.len() as u64, x.len() as u64, y.len())?;
@@ -399,6 +568,17 @@ pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]
 /// # Errors
 ///
 /// None today; a `Result` like its siblings.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, reference};
+///
+/// let mut x = [1.0f32, -2.0];
+/// reference::inference_in_place(&Dropout::new(0.5, 42)?, &mut x)?;
+/// assert_eq!(x, [1.0, -2.0]); // inverted dropout
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
     let dropout = draw.into().dropout;
     if let Some(factor) = dropout.probability.inference_scale(dropout.scale_mode) {

@@ -49,6 +49,19 @@ pub struct DropoutState {
 }
 
 /// A seed has not so many subsequences left.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::DropoutState;
+///
+/// let mut state = DropoutState::new(0.1, 42)?;
+/// state.next_calls(u64::MAX)?;
+/// let error = state.next_calls(2).unwrap_err();
+/// assert_eq!((error.count, error.next), (2, Some(u64::MAX)));
+/// println!("{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("{}", exhausted(self))]
 #[non_exhaustive]
@@ -78,11 +91,32 @@ impl DropoutState {
     /// # Errors
     ///
     /// [`ProbabilityError`] where p is NaN or outside [0, 1].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::DropoutState;
+    ///
+    /// let mut state = DropoutState::new(0.1, 42)?;
+    /// assert_eq!(state.next_call()?.subsequence, 0);
+    /// assert_eq!(state.next_call()?.subsequence, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(p: f64, seed: u64) -> Result<Self, ProbabilityError> {
         Ok(Self::of(Probability::new(p, RandomBits::default())?, seed))
     }
 
     /// The same with a probability that was parsed before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{DropoutState, Probability, RandomBits};
+    ///
+    /// let state = DropoutState::of(Probability::new(0.1, RandomBits::B16)?, 42);
+    /// assert_eq!((state.seed(), state.next_subsequence()), (42, Some(0)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn of(probability: Probability, seed: u64) -> Self {
         Self {
@@ -98,34 +132,100 @@ impl DropoutState {
     /// # Errors
     ///
     /// [`FreshSeedError`] where the operating system has no random source to offer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{DropoutState, Probability, RandomBits};
+    ///
+    /// let state = DropoutState::with_fresh_seed(Probability::new(0.1, RandomBits::B32)?)?;
+    /// println!("seed {}", state.seed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_fresh_seed(probability: Probability) -> Result<Self, FreshSeedError> {
         Ok(Self::of(probability, Dropout::fresh_seed()?))
     }
 
     /// The same with the factor applied in that mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{DropoutState, ScaleMode};
+    ///
+    /// let mut state = DropoutState::new(0.1, 42)?.with_scale_mode(ScaleMode::Classic);
+    /// assert_eq!(state.next_call()?.scale_mode, ScaleMode::Classic);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_scale_mode(self, scale_mode: ScaleMode) -> Self {
         Self { scale_mode, ..self }
     }
 
     /// Another p from the next call on, say of a schedule; the count goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{DropoutState, Probability, RandomBits};
+    ///
+    /// // p grows with training.
+    /// let mut state = DropoutState::new(0.0, 42)?;
+    /// for step in 0..10u32 {
+    ///     state.set_probability(Probability::new(0.01 * f64::from(step), RandomBits::B32)?);
+    ///     let call = state.next_call()?;
+    ///     assert_eq!(call.subsequence, u64::from(step));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_probability(&mut self, probability: Probability) {
         self.probability = probability;
     }
 
     /// The probability of the next call, and its random bits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::DropoutState;
+    ///
+    /// assert_eq!(DropoutState::new(0.1, 42)?.probability().p(), 0.1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn probability(&self) -> &Probability {
         &self.probability
     }
 
     /// The seed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::DropoutState;
+    ///
+    /// assert_eq!(DropoutState::new(0.1, 42)?.seed(), 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
     /// The subsequence of the next call; None where there is none left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::DropoutState;
+    ///
+    /// let mut state = DropoutState::new(0.1, 42)?;
+    /// state.next_calls(u64::MAX)?;
+    /// assert_eq!(state.next_subsequence(), Some(u64::MAX));
+    /// state.next_call()?;
+    /// assert_eq!(state.next_subsequence(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn next_subsequence(&self) -> Option<u64> {
         self.next_subsequence
@@ -136,6 +236,19 @@ impl DropoutState {
     /// # Errors
     ///
     /// [`SubsequencesExhausted`] after 2^64 calls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{DropoutState, cpu};
+    ///
+    /// let (mut state, x) = (DropoutState::new(0.5, 42)?, [1.0f32; 100]);
+    /// let call = state.next_call()?;
+    /// let y = cpu::forward_to_vec(&call, &x)?;
+    /// let dx = cpu::backward_to_vec(&call, &x)?; // keep the call for the backward pass, no mask
+    /// assert_eq!(y, dx);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_call(&mut self) -> Result<Dropout, SubsequencesExhausted> {
         self.next_calls(1)
     }
@@ -146,6 +259,19 @@ impl DropoutState {
     /// # Errors
     ///
     /// [`SubsequencesExhausted`], with none handed out, where not so many are left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::DropoutState;
+    ///
+    /// let mut state = DropoutState::new(0.1, 42)?;
+    /// let first = state.next_calls(30)?;
+    /// let samples = (0..30).map(|k| first.with_subsequence(first.subsequence + k));
+    /// assert_eq!(samples.last().map(|call| call.subsequence), Some(29));
+    /// assert_eq!(state.next_call()?.subsequence, 30);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_calls(&mut self, count: u64) -> Result<Dropout, SubsequencesExhausted> {
         let exhausted = SubsequencesExhausted {
             seed: self.seed,
@@ -199,6 +325,18 @@ impl Blocks {
     ///
     /// Elements past global index 2^64, which no call takes, are left out.
     /// Seeds of the call's rows are not looked at: ask for each of them, with [`Dropout::with_seed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Blocks, Dropout, IndexMap};
+    ///
+    /// let call = Dropout::new(0.1, 42)?;
+    /// assert_eq!(Blocks::of(&call, 1000).count(), 250);
+    /// let channels = IndexMap::channels(&[8, 64, 32, 32])?;
+    /// assert_eq!(Blocks::of(call.over(&channels), channels.elements()).count(), 128);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn of<'a>(draw: impl Into<Draw<'a>>, elements: u64) -> Self {
         let draw = draw.into();
@@ -213,6 +351,16 @@ impl Blocks {
     }
 
     /// How many; up to 2^62, since a block has at least four elements.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Blocks, Dropout};
+    ///
+    /// // Elements 3 to 5 lie in two blocks of four.
+    /// assert_eq!(Blocks::of(&Dropout::new(0.1, 42)?.with_element_offset(3), 3).count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn count(&self) -> u64 {
         match self.range {
@@ -222,6 +370,17 @@ impl Blocks {
     }
 
     /// Whether some random number is drawn by both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::{Blocks, Dropout};
+    ///
+    /// let call = Dropout::new(0.1, 42)?;
+    /// let layers = [0, 1, 2].map(|layer| Blocks::of(&call.with_subsequence(layer), 1 << 20));
+    /// assert!(!layers[0].overlaps(&layers[1]) && !layers[1].overlaps(&layers[2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (Some((first, last)), Some((other_first, other_last))) = (self.range, other.range) else {

@@ -63,3 +63,101 @@ fn as_many_variants_as_are_told_of() {
         assert!(text(page).contains(&variants), "{page}: {variants}");
     }
 }
+
+/// A public item of a source file, with the documentation above it.
+struct Item<'a> {
+    name: &'a str,
+    /// Of a method: the type that it is of.
+    of: Option<&'a str>,
+    docs: String,
+}
+
+/// The public items of a text as rustfmt leaves it: those of the file, and those of its implementations.
+fn public_items(text: &str) -> Vec<Item<'_>> {
+    let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let mut of = None;
+    let mut items = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        if line.starts_with("impl") {
+            let implemented = line.trim_end_matches(" {").rsplit(' ').next().unwrap();
+            of = implemented.split('<').next();
+        } else if *line == "}" {
+            of = None;
+        }
+        let Some(declared) = line.trim_start().strip_prefix("pub ") else {
+            continue;
+        };
+        let mut words = declared.split([' ', '(', '<', ':', ';']);
+        let keyword = words.by_ref().find(|word| !["const", "async"].contains(word));
+        let name = match keyword {
+            Some("fn" | "struct" | "enum" | "trait") => words.next().unwrap(),
+            // A constant, whose name came right after.
+            Some(name) if declared.starts_with("const ") => name,
+            // A field, a module, what is exported from elsewhere.
+            _ => continue,
+        };
+        // The comment above, and attributes below it that may take several lines.
+        let above = lines[..n].iter().rev().map(|line| line.trim_start());
+        let above: Vec<_> = above
+            .take_while(|line| line.starts_with("///") || !(line.is_empty() || line.ends_with(['}', '{', ';'])))
+            .collect();
+        if !above.contains(&"#[doc(hidden)]") {
+            let docs = above.iter().rev().filter_map(|line| line.strip_prefix("///"));
+            items.push(Item {
+                name,
+                of,
+                docs: docs.collect::<Vec<_>>().join("\n"),
+            });
+        }
+    }
+    items
+}
+
+/// The code in a documentation.
+fn code(docs: &str) -> String {
+    docs.split("```").skip(1).step_by(2).collect()
+}
+
+/// An item's example is its own; a method's may be the one of its type, which then calls it.
+#[test]
+fn every_public_item_has_an_example() {
+    // Public for a sealed trait's sake alone: no one can name what is in there.
+    let unreachable = [
+        "cpu/words.rs: WORDS",
+        "cpu/words.rs: Instructions",
+        "element.rs: Sealed",
+    ];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![src.clone()];
+    let (mut total, mut without) = (0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let items = public_items(&text);
+            total += items.len();
+            for item in &items {
+                let of_type = items
+                    .iter()
+                    .find(|other| other.of.is_none() && Some(other.name) == item.of);
+                let calls = |code: &str| {
+                    [format!(".{}(", item.name), format!("::{}", item.name)]
+                        .iter()
+                        .any(|call| code.contains(call))
+                };
+                if code(&item.docs).is_empty() && !of_type.is_some_and(|of| calls(&code(&of.docs))) {
+                    without.push(format!("{name}: {}", item.name));
+                }
+            }
+        }
+    }
+    without.retain(|item| !unreachable.contains(&item.as_str()));
+    assert!(total > 200, "{total}");
+    assert!(without.is_empty(), "no example: {without:#?}");
+}

@@ -15,6 +15,22 @@ use crate::{Draw, Element, SliceError};
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree, x is not whole rows of the bias, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, Neighbours, cpu};
+///
+/// // Two rows of three. The bias is dropped and scaled with x, the residual is not.
+/// let (x, residual) = ([1.0f32; 6], [10.0; 6]);
+/// let neighbours = Neighbours { bias: Some(&[1.0, 2.0, 3.0]), residual: Some(&residual) };
+/// let mut y = [0.0; 6];
+/// cpu::forward_fused(&Dropout::new(0.5, 42)?, &x, neighbours, &mut y)?;
+/// for (y, kept) in y.into_iter().zip([14.0, 16.0, 18.0, 14.0, 16.0, 18.0]) {
+///     assert!(y == 10.0 || y == kept);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward_fused<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     x: &[T],
@@ -164,6 +180,15 @@ fn apply_each<T: Element>(x: &[T], bias: Option<&[T]>, keep: &[u8], scale: f32, 
 /// # Errors
 ///
 /// [`SliceError::Rows`] where dx is not whole rows of `dbias`.
+///
+/// # Examples
+///
+/// ```
+/// let mut dbias = [0.0f32; 3];
+/// wgpu_dropout::cpu::bias_gradient(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut dbias)?;
+/// assert_eq!(dbias, [5.0, 7.0, 9.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceError> {
     let columns = dbias.len();
     check_rows(dx.len(), columns)?;

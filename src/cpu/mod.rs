@@ -781,6 +781,20 @@ fn check_bytes(elements: usize, mask: &[u8]) -> Result<(), SliceError> {
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu, reference};
+///
+/// let dropout = Dropout::new(0.3, 42)?;
+/// let x: Vec<f32> = (0..1000u16).map(f32::from).collect();
+/// let (mut y, mut defined) = ([0.0; 1000], [0.0; 1000]);
+/// cpu::forward(&dropout, &x, &mut y)?;
+/// reference::forward(&dropout, &x, &mut defined)?;
+/// assert_eq!(y, defined);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(x.len() as u64)?;
@@ -817,6 +831,18 @@ pub fn forward_to_vec<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T]) -> Res
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::half::f16;
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let mut x = [f16::from_f32(3.0); 8];
+/// cpu::forward_in_place(&Dropout::new(0.5, 42)?, &mut x)?;
+/// assert!(x.iter().all(|&y| y == f16::ZERO || y == f16::from_f32(6.0)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(x.len() as u64)?;
@@ -829,6 +855,20 @@ pub fn forward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) 
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, bit_mask_words, cpu};
+///
+/// let (x, mut y) = ([1.0f32; 100], [0.0; 100]);
+/// let mut mask = vec![0; bit_mask_words(100) as usize];
+/// cpu::forward_with_bit_mask(&Dropout::new(0.5, 42)?, &x, &mut y, &mut mask)?;
+/// for (i, &y) in y.iter().enumerate() {
+///     assert_eq!(mask[i / 32] >> (i % 32) & 1 == 1, y != 0.0);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward_with_bit_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     x: &[T],
@@ -853,6 +893,17 @@ pub fn forward_with_bit_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let (x, mut y, mut mask) = ([1.0f32; 100], [0.0; 100], [0; 100]);
+/// cpu::forward_with_byte_mask(&Dropout::new(0.5, 42)?, &x, &mut y, &mut mask)?;
+/// assert_eq!(y.map(|y| u8::from(y != 0.0)), mask);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn forward_with_byte_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     x: &[T],
@@ -877,6 +928,19 @@ pub fn forward_with_byte_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `dx` is not as long as `dy`, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let dropout = Dropout::new(0.5, 42)?;
+/// let (mut y, mut dx) = ([0.0; 100], [0.0; 100]);
+/// cpu::forward(&dropout, &[1.0f32; 100], &mut y)?;
+/// cpu::backward(&dropout, &[-3.0f32; 100], &mut dx)?;
+/// assert_eq!(dx, y.map(|y| if y == 0.0 { 0.0 } else { -6.0 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T], dx: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
@@ -890,6 +954,17 @@ pub fn backward<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T], dx: &mut [T
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64 or there is no memory.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let dropout = Dropout::new(0.5, 42)?;
+/// let dx = cpu::backward_to_vec(&dropout, &[1.0f32; 100])?;
+/// assert_eq!(dx, cpu::forward_to_vec(&dropout, &[1.0f32; 100])?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_to_vec<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T]) -> Result<Vec<T>, SliceError> {
     let draw = draw.into();
     forward_to_vec(draw, dy)
@@ -900,6 +975,17 @@ pub fn backward_to_vec<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &[T]) -> R
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let (dropout, mut gradient) = (Dropout::new(0.25, 42)?, [3.0f32; 100]);
+/// cpu::backward_in_place(&dropout, &mut gradient)?;
+/// assert!(gradient.iter().all(|&dx| dx == 0.0 || dx == 4.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &mut [T]) -> Result<(), SliceError> {
     let draw = draw.into();
     forward_in_place(draw, dy)
@@ -910,6 +996,18 @@ pub fn backward_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, dy: &mut [T]
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// // The mask decides, and the call gives the factor.
+/// let (dropout, mut dx) = (Dropout::new(0.5, 42)?, [0.0; 4]);
+/// cpu::backward_from_bit_mask(&dropout, &[1.0f32, 2.0, 3.0, 4.0], &[0b0101], &mut dx)?;
+/// assert_eq!(dx, [2.0, 0.0, 6.0, 0.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_bit_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &[T],
@@ -934,6 +1032,17 @@ pub fn backward_from_bit_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let mut gradient = [1.0f32, 2.0, 3.0, 4.0];
+/// cpu::backward_from_bit_mask_in_place(&Dropout::new(0.5, 42)?, &mut gradient, &[0b0101])?;
+/// assert_eq!(gradient, [2.0, 0.0, 6.0, 0.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_bit_mask_in_place<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &mut [T],
@@ -956,6 +1065,17 @@ pub fn backward_from_bit_mask_in_place<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let (dropout, mut dx) = (Dropout::new(0.5, 42)?, [0.0; 4]);
+/// cpu::backward_from_byte_mask(&dropout, &[1.0f32, 2.0, 3.0, 4.0], &[1, 0, 1, 0], &mut dx)?;
+/// assert_eq!(dx, [2.0, 0.0, 6.0, 0.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_byte_mask<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &[T],
@@ -980,6 +1100,17 @@ pub fn backward_from_byte_mask<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where lengths disagree or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let mut gradient = [1.0f32, 2.0, 3.0, 4.0];
+/// cpu::backward_from_byte_mask_in_place(&Dropout::new(0.5, 42)?, &mut gradient, &[1, 0, 1, 0])?;
+/// assert_eq!(gradient, [2.0, 0.0, 6.0, 0.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn backward_from_byte_mask_in_place<'a, T: Element>(
     draw: impl Into<Draw<'a>>,
     dy: &mut [T],
@@ -1002,6 +1133,18 @@ pub fn backward_from_byte_mask_in_place<'a, T: Element>(
 /// # Errors
 ///
 /// [`SliceError`] where `mask` has another length, or the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, bit_mask_words, cpu};
+///
+/// let mut mask = vec![0; bit_mask_words(1_000_000) as usize];
+/// cpu::bit_mask(&Dropout::new(0.1, 42)?, 1_000_000, &mut mask)?;
+/// let kept: u32 = mask.iter().map(|word| word.count_ones()).sum();
+/// assert_eq!(kept, 900_077);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(len as u64)?;
@@ -1020,6 +1163,18 @@ pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> 
 /// # Errors
 ///
 /// [`SliceError`] where the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, cpu};
+///
+/// let (dropout, mut bytes, mut bits) = (Dropout::new(0.1, 42)?, [0; 32], [0]);
+/// cpu::byte_mask(&dropout, &mut bytes)?;
+/// cpu::bit_mask(&dropout, 32, &mut bits)?;
+/// assert!((0..32).all(|i| u32::from(bytes[i]) == bits[0] >> i & 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn byte_mask<'a>(draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(mask.len() as u64)?;
@@ -1037,6 +1192,19 @@ pub fn byte_mask<'a>(draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), S
 /// # Errors
 ///
 /// [`SliceError`] where `y` is not as long as `x`.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, ScaleMode, cpu};
+///
+/// let (inverted, x, mut y) = (Dropout::new(0.25, 42)?, [4.0f32; 3], [0.0; 3]);
+/// cpu::inference(&inverted, &x, &mut y)?;
+/// assert_eq!(y, [4.0; 3]);
+/// cpu::inference(&inverted.with_scale_mode(ScaleMode::Classic), &x, &mut y)?;
+/// assert_eq!(y, [3.0; 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]) -> Result<(), SliceError> {
     let dropout = draw.into().dropout;
     check_output("y", x.len(), y.len())?;
@@ -1052,6 +1220,17 @@ pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]
 /// # Errors
 ///
 /// None today; a `Result` like its siblings.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::{Dropout, ScaleMode, cpu};
+///
+/// let (classic, mut x) = (Dropout::new(0.25, 42)?.with_scale_mode(ScaleMode::Classic), [4.0f32; 3]);
+/// cpu::inference_in_place(&classic, &mut x)?;
+/// assert_eq!(x, [3.0; 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
     let dropout = draw.into().dropout;
     if let Some(scale) = dropout.probability.inference_scale(dropout.scale_mode) {

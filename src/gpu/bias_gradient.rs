@@ -23,6 +23,28 @@ use crate::fused::rows_of_a_partial_sum;
 /// Describes a [`BiasGradient`].
 ///
 /// For use with [`Kernels::bind_bias_gradient`].
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::BiasGradientDescriptor;
+///
+/// # let buffer = |size| storage(&device, size);
+/// // dx of 100 rows and its sum in one buffer, at offsets that the device can bind.
+/// let gradients = buffer(100 * 64 * 2 + 64 * 2);
+/// let gradient = kernels.bind_bias_gradient(&BiasGradientDescriptor {
+///     label: None,
+///     dtype: DType::F16,
+///     elements: 100 * 64,
+///     columns: 64,
+///     dx: gradients.as_entire_buffer_binding(),
+///     dbias: wgpu::BufferBinding { buffer: &gradients, offset: 100 * 64 * 2, size: None },
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BiasGradientDescriptor<'a> {
     /// Debug label.
@@ -307,6 +329,28 @@ impl Kernels {
     ///
     /// [`BindError`] where dx is not whole rows, a buffer is too small, misaligned, lacks `STORAGE` or overlaps the
     /// other one, a row does not fit into one binding, or the device reports an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// use wgpu_dropout::DType;
+    /// use wgpu_dropout::gpu::{BiasGradientDescriptor, BindError};
+    ///
+    /// # let buffer = |size| storage(&device, size);
+    /// let (dx, dbias) = (buffer(4000), buffer(4 * 30));
+    /// let refused = kernels.bind_bias_gradient(&BiasGradientDescriptor {
+    ///     label: None,
+    ///     dtype: DType::F32,
+    ///     elements: 1000,
+    ///     columns: 30,
+    ///     dx: dx.as_entire_buffer_binding(),
+    ///     dbias: dbias.as_entire_buffer_binding(),
+    /// });
+    /// assert!(matches!(refused, Err(BindError::Rows { elements: 1000, columns: 30 })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bind_bias_gradient(&self, descriptor: &BiasGradientDescriptor<'_>) -> Result<BiasGradient, BindError> {
         let BiasGradientDescriptor {
             label,
@@ -395,6 +439,18 @@ impl Kernels {
 impl BiasGradient {
     /// Records it into a pass of the caller's. Sets the pipeline and bind group 0, and leaves them set. Can't fail: all
     /// that can was done before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let gradient = bound_bias_gradient(&kernels)?;
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// gradient.record(&mut encoder.begin_compute_pass(&Default::default()));
+    /// queue.submit([encoder.finish()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         for dispatch in &self.dispatches {
             pass.set_pipeline(&dispatch.pipeline);
@@ -405,6 +461,17 @@ impl BiasGradient {
     }
 
     /// Bytes of device memory that it holds for the partial sums.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let gradient = bound_bias_gradient(&kernels)?;
+    /// // 100 rows are two partial sums, of f32 for each column.
+    /// assert_eq!(gradient.scratch_bytes(), 2 * 64 * 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn scratch_bytes(&self) -> u64 {
         self.scratch_bytes

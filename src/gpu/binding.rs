@@ -20,6 +20,27 @@ use super::{BindError, DeviceError, RecordError};
 use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
 
 /// A stored mask in a buffer.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::gpu::{BindDescriptor, Operation, StoredMask};
+/// use wgpu_dropout::{DType, MaskFormat};
+///
+/// # let buffer = |size| storage(&device, size);
+/// let bits = buffer(MaskFormat::Bits.buffer_bytes(1000));
+/// let mask = kernels.bind(&BindDescriptor {
+///     label: None,
+///     dtype: DType::F32, // of no tensor: any will do
+///     elements: 1000,
+///     map: None,
+///     seeds: None,
+///     operation: Operation::Mask { store: StoredMask::Bits(bits.as_entire_buffer_binding()) },
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum StoredMask<'a> {
     /// One bit an element, in `ceil(elements / 32)` u32 words.
@@ -38,6 +59,33 @@ impl<'a> StoredMask<'a> {
 }
 
 /// Where the backward pass gets its mask; all give the same bits.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::{BackwardMask, BindDescriptor, Operation, StoredMask};
+///
+/// # let buffer = |size| storage(&device, size);
+/// let (gradient, bytes) = (buffer(4000), buffer(1000));
+/// for mask in [BackwardMask::Drawn, BackwardMask::Stored(StoredMask::Bytes(bytes.as_entire_buffer_binding()))] {
+///     let backward = kernels.bind(&BindDescriptor {
+///         label: None,
+///         dtype: DType::F32,
+///         elements: 1000,
+///         map: None,
+///         seeds: None,
+///         operation: Operation::Backward {
+///             dy: gradient.as_entire_buffer_binding(),
+///             dx: gradient.as_entire_buffer_binding(), // in place
+///             mask,
+///         },
+///     })?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum BackwardMask<'a> {
     /// Drawn again: nothing was stored.
@@ -47,6 +95,32 @@ pub enum BackwardMask<'a> {
 }
 
 /// A bias in a buffer, added to each row of a tensor.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::{BindDescriptor, Operation, RowBias};
+///
+/// # let buffer = |size| storage(&device, size);
+/// let (x, bias) = (buffer(32 * 768 * 4), buffer(768 * 4));
+/// let forward = kernels.bind(&BindDescriptor {
+///     label: None,
+///     dtype: DType::F32,
+///     elements: 32 * 768,
+///     map: None,
+///     seeds: None,
+///     operation: Operation::ForwardFused {
+///         x: x.as_entire_buffer_binding(),
+///         bias: Some(RowBias { values: bias.as_entire_buffer_binding(), columns: 768 }),
+///         residual: None,
+///         y: x.as_entire_buffer_binding(),
+///     },
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RowBias<'a> {
     /// Its elements, of the tensor's type.
@@ -56,6 +130,34 @@ pub struct RowBias<'a> {
 }
 
 /// Seeds in a buffer, one for each stretch of a tensor.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::{BindDescriptor, Operation, Seeds};
+///
+/// # let buffer = |size| storage(&device, size);
+/// // A batch of 8 samples, each with a seed of its own.
+/// let (x, seeds) = (buffer(8 * 1000 * 4), buffer(8 * 8));
+/// let values: [u64; 8] = [11, 12, 13, 14, 15, 16, 17, 18];
+/// queue.write_buffer(&seeds, 0, bytemuck::cast_slice(&values.map(|seed| [seed as u32, (seed >> 32) as u32])));
+/// let forward = kernels.bind(&BindDescriptor {
+///     label: None,
+///     dtype: DType::F32,
+///     elements: 8 * 1000,
+///     map: None,
+///     seeds: Some(Seeds { values: seeds.as_entire_buffer_binding(), elements_per_seed: 1000, first_element: 0 }),
+///     operation: Operation::Forward {
+///         x: x.as_entire_buffer_binding(),
+///         y: x.as_entire_buffer_binding(),
+///         store: None,
+///     },
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Seeds<'a> {
     /// The seeds, each as two u32, the lower one first.
@@ -75,6 +177,40 @@ pub struct Seeds<'a> {
 /// left as they are. Every buffer needs [`wgpu::BufferUsages::STORAGE`]; every offset must be a multiple
 /// of the device's `min_storage_buffer_offset_alignment`. A binding's `size`, where given, bounds what
 /// is used. Input and output may be the very same range (in place) or lie apart in one buffer.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::{BindDescriptor, Operation};
+///
+/// # let buffer = |size| storage(&device, size);
+/// let (x, residual) = (buffer(4096), buffer(4096));
+/// let operations = [
+///     // To work in place, name one range twice.
+///     Operation::Forward { x: x.as_entire_buffer_binding(), y: x.as_entire_buffer_binding(), store: None },
+///     Operation::ForwardFused {
+///         x: x.as_entire_buffer_binding(),
+///         bias: None,
+///         residual: Some(residual.as_entire_buffer_binding()),
+///         y: residual.as_entire_buffer_binding(),
+///     },
+///     Operation::Inference { x: x.as_entire_buffer_binding(), y: x.as_entire_buffer_binding() },
+/// ];
+/// for operation in operations {
+///     kernels.bind(&BindDescriptor {
+///         label: None,
+///         dtype: DType::F32,
+///         elements: 1024,
+///         map: None,
+///         seeds: None,
+///         operation,
+///     })?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Operation<'a> {
@@ -129,6 +265,33 @@ pub enum Operation<'a> {
 /// Describes a [`Binding`].
 ///
 /// For use with [`Kernels::bind`].
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::gpu::{BindDescriptor, Operation};
+/// use wgpu_dropout::{DType, IndexMap};
+///
+/// # let buffer = |size| storage(&device, size);
+/// // Dropout2d of bf16 feature maps.
+/// let shape = [8, 64, 32, 32];
+/// let (map, x) = (IndexMap::channels(&shape)?, buffer(8 * 64 * 32 * 32 * 2));
+/// let forward = kernels.bind(&BindDescriptor {
+///     label: Some("block 3, channels"),
+///     dtype: DType::Bf16,
+///     elements: map.elements(),
+///     map: Some(&map),
+///     seeds: None,
+///     operation: Operation::Forward {
+///         x: x.as_entire_buffer_binding(),
+///         y: x.as_entire_buffer_binding(),
+///         store: None,
+///     },
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BindDescriptor<'a> {
     /// Debug label of the bind groups.
@@ -151,6 +314,28 @@ pub struct BindDescriptor<'a> {
 /// An operation bound to buffers.
 ///
 /// Holds one bind group a window. Recording takes `&self`, so that passes can be recorded in parallel.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// # let buffer = |size| storage(&device, size);
+/// # let forward = bound_forward(&kernels)?;
+/// use wgpu_dropout::Dropout;
+///
+/// assert_eq!((forward.elements(), forward.dispatches()), (1024, 1));
+/// forward.prepare(&Dropout::new(0.1, 42)?)?; // builds the pipeline now instead of in the first step
+///
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// let mut pass = encoder.begin_compute_pass(&Default::default());
+/// for step in 0..3 {
+///     forward.record(&mut pass, &Dropout::new(0.1, 42)?.with_subsequence(step))?;
+/// }
+/// drop(pass);
+/// queue.submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Binding {
     kernels: Arc<Inner>,
@@ -406,6 +591,32 @@ impl Kernels {
     ///
     /// [`BindError`], with nothing created, where a buffer is too small, misaligned, lacks `STORAGE` or
     /// overlaps another, the map is another tensor's, or the device reports an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// use wgpu_dropout::DType;
+    /// use wgpu_dropout::gpu::{BindDescriptor, BindError, Operation};
+    ///
+    /// # let buffer = |size| storage(&device, size);
+    /// let (x, y) = (buffer(4096), buffer(4000));
+    /// let refused = kernels.bind(&BindDescriptor {
+    ///     label: None,
+    ///     dtype: DType::F32,
+    ///     elements: 1024,
+    ///     map: None,
+    ///     seeds: None,
+    ///     operation: Operation::Forward {
+    ///         x: x.as_entire_buffer_binding(),
+    ///         y: y.as_entire_buffer_binding(),
+    ///         store: None,
+    ///     },
+    /// });
+    /// assert!(matches!(refused, Err(BindError::TooSmall { name: "y", needed: 4096, available: 4000, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bind(&self, descriptor: &BindDescriptor<'_>) -> Result<Binding, BindError> {
         let BindDescriptor {
             label,
@@ -580,12 +791,34 @@ impl Kernels {
 
 impl Binding {
     /// Elements bound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// assert_eq!(forward.elements(), 1024);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn elements(&self) -> u64 {
         self.elements
     }
 
     /// Dispatches that a recording takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// assert_eq!(forward.dispatches(), 1); // whole tiles, in one window
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn dispatches(&self) -> usize {
         self.bound_dispatches().count()
@@ -615,6 +848,24 @@ impl Binding {
     ///
     /// [`RecordError`], with nothing recorded, where the elements pass global index 2^64, a pipeline
     /// can't be built, or no parameter slot is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// use wgpu_dropout::Dropout;
+    ///
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// let mut pass = encoder.begin_compute_pass(&Default::default());
+    /// // Your own dispatches go before and after it.
+    /// forward.record(&mut pass, &Dropout::new(0.1, 42)?.with_subsequence(7))?;
+    /// drop(pass);
+    /// queue.submit([encoder.finish()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, dropout: &Dropout) -> Result<(), RecordError> {
         self.check(dropout)?.record(pass);
         Ok(())
@@ -642,6 +893,21 @@ impl Binding {
     /// # Errors
     ///
     /// Those of [`record`](Self::record).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// use wgpu_dropout::Dropout;
+    ///
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// forward.encode(&mut encoder, &Dropout::new(0.1, 42)?)?;
+    /// queue.submit([encoder.finish()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, dropout: &Dropout) -> Result<(), RecordError> {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some("wgpu_dropout::Binding::encode"),
@@ -659,6 +925,24 @@ impl Binding {
     /// # Errors
     ///
     /// [`RecordError::Device`] where a pipeline can't be built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// use wgpu_dropout::Dropout;
+    ///
+    /// assert_eq!(kernels.built().len(), 0);
+    /// forward.prepare(&Dropout::new(0.1, 42)?)?;
+    /// assert_eq!(kernels.built().len(), 1);
+    /// // Another p, seed or subsequence needs no other pipeline.
+    /// forward.prepare(&Dropout::new(0.5, 43)?.with_subsequence(9))?;
+    /// assert_eq!(kernels.built().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn prepare(&self, dropout: &Dropout) -> Result<(), RecordError> {
         self.pipelines(dropout).map(drop)
     }

@@ -33,6 +33,17 @@ use crate::{Draw, Element, MaskFormat, Neighbours, SliceError};
 const PIECE: usize = 1 << 24;
 
 /// No device can be had.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::gpu::blocking::{Context, ContextError};
+///
+/// match Context::with_adapter_name("a GPU that is not there") {
+///     Err(error @ (ContextError::NoAdapter { .. } | ContextError::NoBackend)) => println!("{error}"),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContextError {
@@ -84,12 +95,89 @@ fn instance() -> Result<wgpu::Instance, ContextError> {
 /// # Errors
 ///
 /// [`ContextError::NoBackend`].
+///
+/// # Examples
+///
+/// ```
+/// for adapter in wgpu_dropout::gpu::blocking::adapters()? {
+///     println!("{}", adapter.get_info().name);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn adapters() -> Result<Vec<wgpu::Adapter>, ContextError> {
     let instance = instance()?;
     Ok(pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all())))
 }
 
 /// A device, its queue and its kernels.
+///
+/// # Examples
+///
+/// Forward and backward, the mask drawn again, or stored as bits or bytes:
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let gpu = context()?;
+/// use wgpu_dropout::{Dropout, MaskFormat};
+///
+/// println!("on {}", gpu.adapter().name);
+/// let call = Dropout::new(0.1, 42)?;
+/// let (x, mut y, mut dx) = ([1.0f32; 1000], [0.0; 1000], [0.0; 1000]);
+/// gpu.forward(&call, &x, &mut y)?;
+/// gpu.backward(&call, &x, &mut dx)?;
+///
+/// let mut bits = [0u32; 32]; // bit_mask_words(1000)
+/// gpu.forward_with_bit_mask(&call, &x, &mut y, &mut bits)?;
+/// gpu.backward_from_bit_mask(&call, &x, &bits, &mut dx)?;
+/// let mut bytes = [0u8; 1000];
+/// gpu.forward_with_byte_mask(&call, &x, &mut y, &mut bytes)?;
+/// gpu.backward_from_byte_mask(&call, &x, &bytes, &mut dx)?;
+/// // The masks alone.
+/// gpu.bit_mask(&call, 1000, &mut bits)?;
+/// gpu.byte_mask(&call, &mut bytes)?;
+/// gpu.inference(&call, &x, &mut y)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// On the tensor's own memory:
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let gpu = context()?;
+/// # use wgpu_dropout::Dropout;
+/// # let (call, mut x) = (Dropout::new(0.1, 42)?, [1.0f32; 1000]);
+/// # let (bits, bytes) = ([0u32; 32], [0u8; 1000]);
+/// gpu.forward_in_place(&call, &mut x)?;
+/// gpu.backward_in_place(&call, &mut x)?;
+/// gpu.backward_from_bit_mask_in_place(&call, &mut x, &bits)?;
+/// gpu.backward_from_byte_mask_in_place(&call, &mut x, &bytes)?;
+/// gpu.inference_in_place(&call, &mut x)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// With its neighbours, and the gradient of the bias:
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let gpu = context()?;
+/// # use wgpu_dropout::{Dropout, Neighbours};
+/// # let (call, x, mut y, mut dx) = (Dropout::new(0.1, 42)?, [1.0f32; 1000], [0.0; 1000], [0.0; 1000]);
+/// let (bias, mut dbias) = ([0.5; 100], [0.0; 100]);
+/// gpu.forward_fused(&call, &x, Neighbours { bias: Some(&bias), residual: Some(&x) }, &mut y)?;
+/// gpu.backward(&call, &x, &mut dx)?;
+/// gpu.bias_gradient(&dx, &mut dbias)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Kernels of the same device, for recordings of your own:
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let gpu = context()?;
+/// let (device, queue) = (gpu.kernels().device(), gpu.kernels().queue());
+/// # let _ = (device, queue);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Context {
     adapter: wgpu::AdapterInfo,
@@ -104,6 +192,16 @@ impl Context {
     /// # Errors
     ///
     /// [`ContextError`] where there is no such adapter or it gives no device.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use wgpu_dropout::gpu::blocking::Context;
+    ///
+    /// let gpu = Context::new()?; // WGPU_ADAPTER_NAME=nvidia WGPU_BACKEND=vulkan my-program
+    /// println!("{:?}", gpu.adapter());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Result<Self, ContextError> {
         if let Ok(wanted) = std::env::var("WGPU_ADAPTER_NAME") {
             return Self::with_adapter_name(&wanted);
@@ -127,6 +225,15 @@ impl Context {
     /// # Errors
     ///
     /// [`ContextError`] where there is no such adapter or it gives no device.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use wgpu_dropout::gpu::blocking::Context;
+    ///
+    /// let gpu = Context::with_adapter_name("llvmpipe")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_adapter_name(wanted: &str) -> Result<Self, ContextError> {
         let adapters = adapters()?;
         let wanted_lower = wanted.to_lowercase();
@@ -147,6 +254,20 @@ impl Context {
     /// # Errors
     ///
     /// [`ContextError`] where the adapter gives no device or the options don't fit it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::gpu::KernelOptions;
+    /// use wgpu_dropout::gpu::blocking::Context;
+    ///
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let adapter = adapter()?;
+    /// let options = KernelOptions { workgroup_size: 128, ..Default::default() };
+    /// let gpu = Context::with_adapter(&adapter, &options)?;
+    /// assert_eq!(gpu.kernels().limits().workgroup_size, 128);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_adapter(adapter: &wgpu::Adapter, options: &KernelOptions) -> Result<Self, ContextError> {
         let info = adapter.get_info();
         let mut wanted = Kernels::optional_features();

@@ -19,11 +19,35 @@ use super::{BindError, DeviceCallError, DeviceError, RecordError};
 use crate::Dropout;
 
 /// Bytes of a state in a buffer, see [`state_bytes`].
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue) = device();
+/// use wgpu_dropout::gpu::STATE_BYTES;
+///
+/// let state = device.create_buffer(&wgpu::BufferDescriptor {
+///     label: Some("seed and step"),
+///     size: STATE_BYTES,
+///     usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+///     mapped_at_creation: false,
+/// });
+/// ```
 pub const STATE_BYTES: u64 = 16;
 
 /// A state as it lies in a buffer: seed, then subsequence, each as two u32, the lower one first.
 ///
 /// In the host's byte order, as WGSL reads it.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::gpu::state_bytes;
+///
+/// let words: [u32; 4] = bytemuck::cast(state_bytes(42, 7 << 32));
+/// assert_eq!(words, [42, 0, 0, 7]);
+/// ```
 #[must_use]
 pub fn state_bytes(seed: u64, subsequence: u64) -> [u8; STATE_BYTES as usize] {
     bytemuck::cast([halves(seed), halves(subsequence)])
@@ -32,6 +56,27 @@ pub fn state_bytes(seed: u64, subsequence: u64) -> [u8; STATE_BYTES as usize] {
 /// Describes a [`DeviceCall`].
 ///
 /// For use with [`Binding::on_device`].
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// # let buffer = |size| storage(&device, size);
+/// # let forward = bound_forward(&kernels)?;
+/// use wgpu_dropout::Dropout;
+/// use wgpu_dropout::gpu::{DeviceCallDescriptor, STATE_BYTES};
+///
+/// // As many elements as the GPU finds there are, at most those that are bound.
+/// let (state, length) = (buffer(STATE_BYTES), buffer(4));
+/// let call = forward.on_device(&DeviceCallDescriptor {
+///     label: None,
+///     dropout: &Dropout::new(0.1, 0)?.with_subsequence(2), // the third call of a step
+///     state: state.as_entire_buffer_binding(),
+///     length: Some(length.as_entire_buffer_binding()),
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeviceCallDescriptor<'a> {
     /// Debug label.
@@ -127,6 +172,23 @@ impl core::fmt::Debug for DeviceCall {
 /// Describes an [`Advance`].
 ///
 /// For use with [`Kernels::bind_advance`].
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::gpu::{AdvanceDescriptor, STATE_BYTES};
+///
+/// # let buffer = |size| storage(&device, size);
+/// let state = buffer(STATE_BYTES);
+/// let advance = kernels.bind_advance(&AdvanceDescriptor {
+///     label: None,
+///     state: state.as_entire_buffer_binding(),
+///     by: 12, // a step of twelve layers
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AdvanceDescriptor<'a> {
     /// Debug label.
@@ -138,6 +200,18 @@ pub struct AdvanceDescriptor<'a> {
 }
 
 /// Moves a state on the GPU to later subsequences, modulo 2^64: what follows draws fresh masks.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// # let advance = bound_advance(&kernels)?;
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// advance.record(&mut encoder.begin_compute_pass(&Default::default()));
+/// queue.submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Advance {
     pipeline: wgpu::ComputePipeline,
@@ -241,6 +315,27 @@ impl Binding {
     ///
     /// [`DeviceCallError`] where a buffer is too small, misaligned or lacks `STORAGE`, the elements pass global index
     /// 2^64, or the device reports an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// use wgpu_dropout::Dropout;
+    /// use wgpu_dropout::gpu::{BindError, DeviceCallDescriptor, DeviceCallError};
+    ///
+    /// let short = buffer(8);
+    /// let refused = forward.on_device(&DeviceCallDescriptor {
+    ///     label: None,
+    ///     dropout: &Dropout::new(0.1, 0)?,
+    ///     state: short.as_entire_buffer_binding(),
+    ///     length: None,
+    /// });
+    /// assert!(matches!(refused, Err(DeviceCallError::Bind(BindError::TooSmall { name: "state", .. }))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_device(&self, descriptor: &DeviceCallDescriptor<'_>) -> Result<DeviceCall, DeviceCallError> {
         let DeviceCallDescriptor {
             label,
@@ -369,6 +464,29 @@ impl DeviceCall {
     /// Records the call into a pass of the caller's: reads the state (and the length), then does the work.
     ///
     /// Sets pipelines and bind groups 0 and 1, and leaves them set. Can't fail: all that can was done before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// use wgpu_dropout::Dropout;
+    /// use wgpu_dropout::gpu::{DeviceCallDescriptor, STATE_BYTES};
+    ///
+    /// let state = buffer(STATE_BYTES);
+    /// let call = forward.on_device(&DeviceCallDescriptor {
+    ///     label: None,
+    ///     dropout: &Dropout::new(0.1, 0)?,
+    ///     state: state.as_entire_buffer_binding(),
+    ///     length: None,
+    /// })?;
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// call.record(&mut encoder.begin_compute_pass(&Default::default()));
+    /// queue.submit([encoder.finish()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         if self.dispatches.is_empty() {
             return;
@@ -395,6 +513,21 @@ impl Kernels {
     /// # Errors
     ///
     /// [`BindError`] where the buffer is too small, misaligned or lacks `STORAGE`, or the device reports an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// use wgpu_dropout::gpu::{AdvanceDescriptor, BindError};
+    ///
+    /// # let buffer = |size| storage(&device, size);
+    /// let short = buffer(8);
+    /// let descriptor = AdvanceDescriptor { label: None, state: short.as_entire_buffer_binding(), by: 1 };
+    /// let refused = kernels.bind_advance(&descriptor);
+    /// assert!(matches!(refused, Err(BindError::TooSmall { name: "state", needed: 16, available: 8, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bind_advance(&self, descriptor: &AdvanceDescriptor<'_>) -> Result<Advance, BindError> {
         let AdvanceDescriptor { label, ref state, by } = *descriptor;
         let inner: &Arc<Inner> = &self.inner;
@@ -420,6 +553,21 @@ impl Kernels {
 
 impl Advance {
     /// Records it into a pass of the caller's. Sets the pipeline and bind group 0, and leaves them set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let advance = bound_advance(&kernels)?;
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// let mut pass = encoder.begin_compute_pass(&Default::default());
+    /// // After the last call of a step.
+    /// advance.record(&mut pass);
+    /// drop(pass);
+    /// queue.submit([encoder.finish()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);

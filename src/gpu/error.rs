@@ -9,6 +9,24 @@ use crate::OffsetOverflow;
 ///
 /// In a browser errors arrive later than the call that caused them, through
 /// `Device::on_uncaptured_error`; on every native backend they come back as this.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// # let buffer = |size| storage(&device, size);
+/// # let forward = bound_forward(&kernels)?;
+/// use wgpu_dropout::Dropout;
+/// use wgpu_dropout::gpu::{DeviceError, RecordError};
+///
+/// match forward.prepare(&Dropout::new(0.1, 42)?) {
+///     Ok(()) => {}
+///     Err(RecordError::Device(DeviceError::OutOfMemory(_))) => { /* free something, and again */ }
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceError {
@@ -37,6 +55,18 @@ impl From<wgpu::Error> for DeviceError {
 }
 
 /// [`Kernels`](super::Kernels) can't be built for a device.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue) = device();
+/// use wgpu_dropout::gpu::{KernelOptions, Kernels};
+///
+/// let options = KernelOptions { workgroup_size: 0, ..Default::default() };
+/// let error = Kernels::with_options(&device, &queue, &options).unwrap_err();
+/// assert_eq!(error.to_string(), "workgroup_size is 0; it must lie in [1, 256]");
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KernelsError {
@@ -78,6 +108,32 @@ pub enum KernelsError {
 }
 
 /// Buffers can't be bound.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::{BindDescriptor, Operation};
+///
+/// # let buffer = |size| storage(&device, size);
+/// let x = buffer(4096);
+/// let error = kernels.bind(&BindDescriptor {
+///     label: None,
+///     dtype: DType::F32,
+///     elements: 2048,
+///     map: None,
+///     seeds: None,
+///     operation: Operation::Inference { x: x.as_entire_buffer_binding(), y: x.as_entire_buffer_binding() },
+/// }).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "x needs 8192 bytes (whole 4-byte words) from offset 0, but only 4096 are there; \
+///      pass a larger buffer or fewer elements"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BindError {
@@ -204,6 +260,22 @@ pub enum BindError {
 }
 
 /// A call can't be recorded; nothing was.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// # let buffer = |size| storage(&device, size);
+/// # let forward = bound_forward(&kernels)?;
+/// use wgpu_dropout::Dropout;
+/// use wgpu_dropout::gpu::RecordError;
+///
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// let late = Dropout::new(0.1, 42)?.with_element_offset(u64::MAX);
+/// assert!(matches!(forward.encode(&mut encoder, &late), Err(RecordError::Offset(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -237,6 +309,29 @@ pub enum RecordError {
 }
 
 /// A call can't be put on the device.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// # let buffer = |size| storage(&device, size);
+/// # let forward = bound_forward(&kernels)?;
+/// use wgpu_dropout::Dropout;
+/// use wgpu_dropout::gpu::{DeviceCallDescriptor, STATE_BYTES};
+///
+/// let state = buffer(STATE_BYTES);
+/// let late = Dropout::new(0.1, 42)?.with_element_offset(u64::MAX);
+/// let descriptor = DeviceCallDescriptor {
+///     label: None,
+///     dropout: &late,
+///     state: state.as_entire_buffer_binding(),
+///     length: None,
+/// };
+/// let error = forward.on_device(&descriptor).unwrap_err();
+/// assert!(error.to_string().contains("passes 2^64"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceCallError {
@@ -255,6 +350,19 @@ impl From<DeviceError> for DeviceCallError {
 }
 
 /// An operation run to its end failed.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let gpu = context()?;
+/// use wgpu_dropout::gpu::RunError;
+/// use wgpu_dropout::{Dropout, SliceError};
+///
+/// let refused = gpu.forward(&Dropout::new(0.1, 42)?, &[1.0f32; 4], &mut [0.0; 3]);
+/// assert!(matches!(refused, Err(RunError::Slice(SliceError::Length { name: "y", expected: 4, actual: 3, .. }))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {

@@ -15,6 +15,20 @@ use super::{DeviceError, KernelsError};
 /// Choices that [`Kernels`] otherwise make by the device's features and limits.
 ///
 /// Results are the same bits whatever the choice.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue) = device();
+/// use wgpu_dropout::gpu::{KernelOptions, Kernels, Multiply};
+///
+/// // As in a browser, in workgroups of 256.
+/// let options = KernelOptions { multiply: Some(Multiply::Emulated), workgroup_size: 256, ..Default::default() };
+/// let kernels = Kernels::with_options(&device, &queue, &options)?;
+/// assert_eq!(kernels.multiply(), Multiply::Emulated);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelOptions {
     /// The wide multiply; 64-bit integers where the device has them if `None`.
@@ -140,6 +154,23 @@ impl Kernels {
     ///
     /// `SHADER_INT64` for the wide multiply, `IMMEDIATES` (with
     /// [`IMMEDIATE_BYTES`](Self::IMMEDIATE_BYTES)) for the parameters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let adapter = adapter()?;
+    /// use wgpu_dropout::gpu::Kernels;
+    ///
+    /// let wanted = adapter.features() & Kernels::optional_features();
+    /// let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+    ///     required_features: wanted,
+    ///     required_limits: adapter.limits(),
+    ///     ..Default::default()
+    /// }))?;
+    /// let kernels = Kernels::new(&device, &queue)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn optional_features() -> wgpu::Features {
         wgpu::Features::SHADER_INT64 | wgpu::Features::IMMEDIATES
@@ -147,6 +178,15 @@ impl Kernels {
 
     /// What to request as `max_immediate_size`, in bytes: 64, which every implementation of immediates
     /// grants.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::gpu::Kernels;
+    ///
+    /// let limits = wgpu::Limits { max_immediate_size: Kernels::IMMEDIATE_BYTES, ..Default::default() };
+    /// # assert_eq!(limits.max_immediate_size, 64);
+    /// ```
     pub const IMMEDIATE_BYTES: u32 = PARAMS_BYTES;
 
     /// The kernels of a device, with the choices that its features and limits suggest.
@@ -154,6 +194,18 @@ impl Kernels {
     /// # Errors
     ///
     /// [`KernelsError`] where the device lacks a limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue) = device();
+    /// use wgpu_dropout::gpu::Kernels;
+    ///
+    /// let kernels = Kernels::new(&device, &queue)?;
+    /// let for_another_thread = kernels.clone();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self, KernelsError> {
         Self::with_options(device, queue, &KernelOptions::default())
     }
@@ -164,6 +216,19 @@ impl Kernels {
     ///
     /// [`KernelsError`] where the device lacks a limit or a feature that an option needs, or an option
     /// is out of range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue) = device();
+    /// use wgpu_dropout::gpu::{KernelOptions, Kernels, KernelsError, Multiply};
+    ///
+    /// let options = KernelOptions { multiply: Some(Multiply::Int64), ..Default::default() };
+    /// let kernels = Kernels::with_options(&device, &queue, &options);
+    /// // A device that was requested without it.
+    /// assert!(matches!(kernels, Err(KernelsError::Feature { feature: "SHADER_INT64", .. })));
+    /// ```
     pub fn with_options(
         device: &wgpu::Device,
         queue: &wgpu::Queue,
@@ -254,30 +319,86 @@ impl Kernels {
     }
 
     /// The device that the kernels were made for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// assert_eq!(kernels.device(), &device);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn device(&self) -> &wgpu::Device {
         &self.inner.device
     }
 
     /// Its queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// let encoder = kernels.device().create_command_encoder(&Default::default());
+    /// kernels.queue().submit([encoder.finish()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn queue(&self) -> &wgpu::Queue {
         &self.inner.queue
     }
 
     /// The wide multiply in use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// use wgpu_dropout::gpu::Multiply;
+    ///
+    /// // A device without features gets what every device can.
+    /// assert_eq!(kernels.multiply(), Multiply::Emulated);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn multiply(&self) -> Multiply {
         self.inner.multiply
     }
 
     /// The way of the parameters in use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// use wgpu_dropout::gpu::ParameterPath;
+    ///
+    /// assert_eq!(kernels.parameters(), ParameterPath::Uniform);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn parameters(&self) -> ParameterPath {
         self.inner.parameters
     }
 
     /// The variants whose pipelines are built by now, in no order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let buffer = |size| storage(&device, size);
+    /// # let forward = bound_forward(&kernels)?;
+    /// use wgpu_dropout::Dropout;
+    ///
+    /// forward.prepare(&Dropout::new(0.1, 42)?)?;
+    /// println!("{}", kernels.built()[0]); // its name, as in the device's own tools
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn built(&self) -> Vec<Variant> {
         let known = self.inner.pipelines.read().unwrap_or_else(PoisonError::into_inner);
@@ -285,6 +406,17 @@ impl Kernels {
     }
 
     /// What windows and dispatches are cut by.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// let limits = kernels.limits();
+    /// println!("windows of {} bytes, workgroups of {}", limits.max_binding_bytes, limits.workgroup_size);
+    /// # assert_eq!(limits.workgroup_size, 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn limits(&self) -> PlanLimits {
         self.inner.limits

@@ -95,6 +95,25 @@ impl Params {
 /// # Errors
 ///
 /// [`OffsetOverflow`] where the elements pass global index 2^64.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue) = device();
+/// use wgpu_dropout::Dropout;
+/// use wgpu_dropout::gpu::mask_parameters;
+///
+/// let bytes = mask_parameters(&Dropout::new(0.1, 42)?, 1_000_000)?;
+/// let uniform = device.create_buffer(&wgpu::BufferDescriptor {
+///     label: None,
+///     size: bytes.len() as u64,
+///     usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+///     mapped_at_creation: false,
+/// });
+/// queue.write_buffer(&uniform, 0, &bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn mask_parameters(dropout: &Dropout, elements: u32) -> Result<[u8; PARAMS_BYTES as usize], OffsetOverflow> {
     dropout.check_len(elements.into())?;
     let params = Params::new(dropout, Phase::Training, None, false, Stream::Shifted, 0, elements);

@@ -14,6 +14,19 @@ use crate::MaskFormat;
 pub(crate) const MAX_WINDOW_ELEMENTS: u64 = 1 << 30;
 
 /// What a device, or a caller who wants it smaller, allows.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::gpu::plan::PlanLimits;
+///
+/// // The kernels' own, and smaller ones to see how a tensor would be cut.
+/// let limits = PlanLimits { max_binding_bytes: 1 << 20, ..kernels.limits() };
+/// # assert_eq!(limits.workgroup_size, 64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanLimits {
     /// Bytes of a storage binding at most.
@@ -27,6 +40,20 @@ pub struct PlanLimits {
 }
 
 /// What one bind group covers.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, limits) = (FORWARD, LIMITS);
+/// use wgpu_dropout::gpu::plan::plan;
+///
+/// let windows: Vec<_> = plan(forward, 10_000_000, limits)?.collect();
+/// // The next one starts where the last one ends, at an offset that the device can bind.
+/// assert!(windows.windows(2).all(|pair| pair[0].first + u64::from(pair[0].elements) == pair[1].first));
+/// assert!(windows.iter().all(|window| window.first * 4 % limits.offset_alignment == 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Local index of its first element.
@@ -38,6 +65,21 @@ pub struct Window {
 }
 
 /// One dispatch.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, limits) = (FORWARD, LIMITS);
+/// use wgpu_dropout::gpu::plan::plan;
+/// use wgpu_dropout::gpu::variant::Extent;
+///
+/// let window = plan(forward, 1003, limits)?.next().ok_or("no window")?;
+/// let [Some(whole), Some(tail)] = window.dispatches else { return Err("two dispatches".into()) };
+/// assert_eq!((whole.extent, whole.elements, whole.workgroups), (Extent::Whole, 992, [1, 1]));
+/// assert_eq!((tail.extent, tail.first_invocation, tail.elements), (Extent::Tail, 62, 1003));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dispatch {
     /// The number, in its window, of its first invocation.
@@ -51,6 +93,19 @@ pub struct Dispatch {
 }
 
 /// No window is possible.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, limits) = (FORWARD, LIMITS);
+/// use wgpu_dropout::gpu::plan::{PlanError, PlanLimits, plan};
+///
+/// let error = plan(forward, 1003, PlanLimits { max_binding_bytes: 128, ..limits }).err().ok_or("planned")?;
+/// println!("{error}");
+/// assert!(matches!(error, PlanError::Binding { max_binding_bytes: 128, needed_bytes: 256 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
     /// Bindings are too small for even one aligned window.
@@ -113,6 +168,17 @@ fn aligned_elements(variant: &Variant, limits: &PlanLimits) -> u64 {
 /// # Errors
 ///
 /// [`PlanError`] where the limits admit no window.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, limits) = (FORWARD, LIMITS);
+/// use wgpu_dropout::gpu::plan::window_elements;
+///
+/// assert_eq!(window_elements(&forward, &limits)?, (1 << 20) / 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn window_elements(variant: &Variant, limits: &PlanLimits) -> Result<u64, PlanError> {
     let unit = aligned_elements(variant, limits);
     let unit_bytes = binding_bytes(variant, unit).max().unwrap_or(0).max(1);
@@ -153,6 +219,19 @@ fn workgroups(variant: &Variant, limits: &PlanLimits, elements: u64) -> Result<[
 /// # Errors
 ///
 /// [`PlanError`] where the limits admit no window.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, limits) = (FORWARD, LIMITS);
+/// use wgpu_dropout::gpu::plan::{PlanLimits, plan};
+///
+/// // A tensor of 2^40 elements, by arithmetic alone.
+/// let windows = plan(forward, 1 << 40, PlanLimits { max_binding_bytes: 1 << 31, ..limits })?;
+/// assert_eq!(windows.map(|window| u64::from(window.elements)).sum::<u64>(), 1 << 40);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn plan(variant: Variant, elements: u64, limits: PlanLimits) -> Result<impl Iterator<Item = Window>, PlanError> {
     let window = window_elements(&variant, &limits)?;
     let tile = variant.elements_per_invocation();

@@ -79,6 +79,25 @@ pub struct RecipeDescriptor<'a> {
 }
 
 /// How seeds lie in their buffer: each is two u32, the lower one first.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::gpu::{RecipeBuffer, RecipeDescriptor, RecipeResource, RecipeSeeds};
+/// use wgpu_dropout::Dropout;
+///
+/// // 8 samples of 125 elements.
+/// let seeds = Some(RecipeSeeds { elements_per_seed: 125, first_element: 0 });
+/// let recipes: Vec<_> = RecipeDescriptor { seeds, ..forward }.recipes(&Dropout::new(0.1, 0)?)?.collect();
+/// let seeds = recipes[0].bindings.iter().find_map(|binding| match &binding.resource {
+///     RecipeResource::Buffer(RecipeBuffer::Seeds, bytes) => Some(bytes.clone()),
+///     _ => None,
+/// });
+/// assert_eq!(seeds, Some(0..64));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecipeSeeds {
     /// Elements that share a seed: a row's, or a sample's.
@@ -91,6 +110,25 @@ pub struct RecipeSeeds {
 ///
 /// Inputs of [`Access::ReadWrite`] are for engines that bind one buffer for several tensors: WebGPU wants all of its
 /// bindings writable where one is.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::gpu::variant::{Access, Input};
+/// use wgpu_dropout::gpu::{RecipeDescriptor, RecipeOperation};
+/// use wgpu_dropout::{Dropout, MaskFormat};
+///
+/// let operation = RecipeOperation::BackwardStored {
+///     input: Input::InPlace,
+///     format: MaskFormat::Bits,
+///     access: Access::Read,
+/// };
+/// let recipes: Vec<_> = RecipeDescriptor { operation, ..forward }.recipes(&Dropout::new(0.1, 42)?)?.collect();
+/// assert_eq!(recipes[0].bindings.len(), 2); // the gradient and the mask
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecipeOperation {
@@ -129,6 +167,27 @@ pub enum RecipeOperation {
 }
 
 /// Where the output of a fused forward goes.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::gpu::variant::Residual;
+/// use wgpu_dropout::gpu::{RecipeBuffer, RecipeDescriptor, RecipeFused, RecipeOperation, RecipeResource};
+/// use wgpu_dropout::Dropout;
+///
+/// let operation = RecipeOperation::ForwardFused {
+///     columns: Some(100),
+///     has_residual: true,
+///     output: RecipeFused::ResidualInPlace,
+/// };
+/// let recipes: Vec<_> = RecipeDescriptor { operation, ..forward }.recipes(&Dropout::new(0.1, 42)?)?.collect();
+/// // What lies in the output's place has no binding of its own.
+/// let is_residual = |resource: &RecipeResource| matches!(resource, RecipeResource::Buffer(RecipeBuffer::Residual, _));
+/// assert!(!recipes[0].bindings.iter().any(|binding| is_residual(&binding.resource)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecipeFused {
     /// To memory of its own.
@@ -140,6 +199,22 @@ pub enum RecipeFused {
 }
 
 /// One dispatch of an operation.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::Dropout;
+///
+/// // 992 elements in whole tiles, and 8 more.
+/// let recipes: Vec<_> = forward.recipes(&Dropout::new(0.1, 42)?)?.collect();
+/// assert_eq!(recipes.len(), 2);
+/// assert_ne!(recipes[0].variant, recipes[1].variant);
+/// assert_eq!(recipes[0].bindings, recipes[1].bindings);
+/// assert_eq!(recipes[0].workgroups, [1, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     /// The shader; its text is [`Variant::wgsl`], its entry point `main`.
@@ -153,6 +228,21 @@ pub struct Recipe {
 }
 
 /// A binding of group 0.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::gpu::RecipeBinding;
+/// use wgpu_dropout::Dropout;
+///
+/// let recipe = forward.recipes(&Dropout::new(0.1, 42)?)?.next().ok_or("no recipe")?;
+/// for RecipeBinding { index, resource } in &recipe.bindings {
+///     println!("@group(0) @binding({index}): {resource:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipeBinding {
     /// Its number.
@@ -162,6 +252,20 @@ pub struct RecipeBinding {
 }
 
 /// What is bound.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::gpu::variant::Input;
+/// use wgpu_dropout::gpu::{RecipeBuffer, RecipeResource};
+/// use wgpu_dropout::Dropout;
+///
+/// let recipe = forward.recipes(&Dropout::new(0.1, 42)?)?.next().ok_or("no recipe")?;
+/// assert_eq!(recipe.bindings[0].resource, RecipeResource::Buffer(RecipeBuffer::Input, 0..4000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecipeResource {
     /// These bytes, whole 4-byte words, of a storage buffer.
@@ -173,6 +277,24 @@ pub enum RecipeResource {
 }
 
 /// A buffer of the caller's.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::gpu::variant::Input;
+/// use wgpu_dropout::gpu::{RecipeBuffer, RecipeResource};
+/// use wgpu_dropout::Dropout;
+///
+/// let recipe = forward.recipes(&Dropout::new(0.1, 42)?)?.next().ok_or("no recipe")?;
+/// let buffers = recipe.bindings.iter().filter_map(|binding| match &binding.resource {
+///     RecipeResource::Buffer(buffer, _) => Some(*buffer),
+///     RecipeResource::Uniform(_) | RecipeResource::Nothing => None,
+/// });
+/// assert_eq!(buffers.collect::<Vec<_>>(), [RecipeBuffer::Input, RecipeBuffer::Output]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecipeBuffer {
     /// x, or dy. In place there is none, but the output.
@@ -190,6 +312,19 @@ pub enum RecipeBuffer {
 }
 
 /// There is no recipe for a call.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let forward = RECIPE;
+/// use wgpu_dropout::gpu::RecipeError;
+/// use wgpu_dropout::Dropout;
+///
+/// let late = Dropout::new(0.1, 42)?.with_element_offset(u64::MAX);
+/// assert!(matches!(forward.recipes(&late), Err(RecipeError::Offset(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecipeError {
@@ -210,6 +345,22 @@ impl<'a> RecipeDescriptor<'a> {
     ///
     /// [`RecipeError`] where the elements pass global index 2^64, the map is another tensor's, rows are cut, or the
     /// limits admit no window.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let forward = RECIPE;
+    /// use wgpu_dropout::Dropout;
+    ///
+    /// let calls = (0..3).map(|step| Dropout::new(0.1, 42).map(|call| call.with_subsequence(step)));
+    /// for call in calls {
+    ///     for recipe in forward.recipes(&call?)? {
+    ///         println!("{:?} workgroups of {}", recipe.workgroups, recipe.variant);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recipes(&self, dropout: &Dropout) -> Result<impl Iterator<Item = Recipe> + use<'a>, RecipeError> {
         let form = self.form()?;
         let outline = form.outline();

@@ -12,6 +12,27 @@ use crate::{DType, Dropout, IndexMap};
 /// Describes [`Samples`].
 ///
 /// For use with [`Kernels::bind_samples`].
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::SamplesDescriptor;
+///
+/// # let buffer = |size| storage(&device, size);
+/// let (x, ys) = (buffer(4096), [buffer(4096), buffer(4096)]);
+/// let samples = kernels.bind_samples(&SamplesDescriptor {
+///     label: None,
+///     dtype: DType::F32,
+///     elements: 1024,
+///     map: None,
+///     x: x.as_entire_buffer_binding(),
+///     ys: &ys.each_ref().map(|y| y.as_entire_buffer_binding()),
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SamplesDescriptor<'a> {
     /// Debug label of the bind groups.
@@ -29,6 +50,22 @@ pub struct SamplesDescriptor<'a> {
 }
 
 /// The forward pass of one input bound to several outputs.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue, kernels) = kernels()?;
+/// # let samples = bound_samples(&kernels)?;
+/// use wgpu_dropout::DropoutState;
+///
+/// let mut state = DropoutState::new(0.1, 42)?;
+/// let first = state.next_calls(samples.len() as u64)?;
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// samples.record(&mut encoder.begin_compute_pass(&Default::default()), &first)?;
+/// queue.submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Samples {
     bindings: Vec<Binding>,
@@ -40,6 +77,28 @@ impl Kernels {
     /// # Errors
     ///
     /// Those of [`bind`](Self::bind); [`BindError::Overlap`] also where one output lies over another or over x.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// use wgpu_dropout::DType;
+    /// use wgpu_dropout::gpu::{BindError, SamplesDescriptor};
+    ///
+    /// # let buffer = |size| storage(&device, size);
+    /// let (x, y) = (buffer(4096), buffer(4096));
+    /// let refused = kernels.bind_samples(&SamplesDescriptor {
+    ///     label: None,
+    ///     dtype: DType::F32,
+    ///     elements: 1024,
+    ///     map: None,
+    ///     x: x.as_entire_buffer_binding(),
+    ///     ys: &[y.as_entire_buffer_binding(), y.as_entire_buffer_binding()],
+    /// });
+    /// assert!(matches!(refused, Err(BindError::Overlap { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bind_samples(&self, descriptor: &SamplesDescriptor<'_>) -> Result<Samples, BindError> {
         let SamplesDescriptor {
             label,
@@ -81,12 +140,32 @@ impl Kernels {
 
 impl Samples {
     /// How many there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let samples = bound_samples(&kernels)?;
+    /// assert_eq!(samples.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.bindings.len()
     }
 
     /// Whether there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let samples = bound_samples(&kernels)?;
+    /// assert!(!samples.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bindings.is_empty()
@@ -99,6 +178,23 @@ impl Samples {
     ///
     /// Those of [`Binding::record`], and [`RecordError::Subsequence`] where there are not so many subsequences left;
     /// nothing is recorded then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue, kernels) = kernels()?;
+    /// # let samples = bound_samples(&kernels)?;
+    /// use wgpu_dropout::Dropout;
+    /// use wgpu_dropout::gpu::RecordError;
+    ///
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// let mut pass = encoder.begin_compute_pass(&Default::default());
+    /// samples.record(&mut pass, &Dropout::new(0.1, 42)?.with_subsequence(10))?; // 10 and 11
+    /// let last = Dropout::new(0.1, 42)?.with_subsequence(u64::MAX);
+    /// assert!(matches!(samples.record(&mut pass, &last), Err(RecordError::Subsequence { samples: 2, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, dropout: &Dropout) -> Result<(), RecordError> {
         let subsequence = dropout.subsequence;
         let calls = (0u64..).zip(&self.bindings).map(|(k, _)| {

@@ -30,6 +30,22 @@ use multiply::{CALLS, compare_multiply};
 use neighbours::{FUSED_CASES, GRADIENT_CASES, compare_fused, compare_gradient};
 
 /// The self-test could not be run; that a kernel is wrong is no error but a [`Comparison`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage, SelfTestError};
+///
+/// # let gpu = wgpu_dropout::gpu::blocking::Context::new()?;
+/// # let (device, queue) = (gpu.kernels().device(), gpu.kernels().queue());
+/// let compared = pollster::block_on(self_test::run(device, queue, Coverage::Chosen, |_, _| {}));
+/// // A device on which nothing can be run is no wrong device.
+/// let outcome: Result<Vec<Comparison>, SelfTestError> = compared;
+/// if let Err(error) = outcome {
+///     println!("{error}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SelfTestError {
@@ -47,6 +63,27 @@ pub enum SelfTestError {
 }
 
 /// The first element at which a device differs from the reference.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::gpu::self_test::Difference;
+///
+/// let difference = Difference {
+///     case: "1001 elements from 0, p 0.5".into(),
+///     place: "output",
+///     index: 6,
+///     block_lane: (1, 2),
+///     input: Some(0x3f80_0000),
+///     expected: 0x4000_0000,
+///     actual: 0,
+/// };
+/// assert_eq!(
+///     difference.to_string(),
+///     "1001 elements from 0, p 0.5: output 6 (block 1, lane 2) of input 3f800000 is 00000000, \
+///      the reference says 40000000"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Length, offset, probability and mode of the case.
@@ -85,6 +122,23 @@ impl core::fmt::Display for Difference {
 }
 
 /// What was compared of one operation, and the first difference if there was one.
+///
+/// # Examples
+///
+/// ```no_run
+/// use wgpu_dropout::gpu::self_test::{self, Coverage};
+///
+/// # let gpu = wgpu_dropout::gpu::blocking::Context::new()?;
+/// # let (device, queue) = (gpu.kernels().device(), gpu.kernels().queue());
+/// let compared = pollster::block_on(self_test::run(device, queue, Coverage::Chosen, |_, _| {}));
+/// for comparison in compared? {
+///     match comparison.difference {
+///         None => println!("{}: equal, {} elements", comparison.operation, comparison.elements),
+///         Some(difference) => println!("{}: {difference}", comparison.operation),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// The operation: element type, task, placement.
@@ -100,6 +154,19 @@ pub struct Comparison {
 }
 
 /// Which kernels a self-test goes through.
+///
+/// # Examples
+///
+/// ```no_run
+/// use wgpu_dropout::gpu::self_test::{self, Coverage};
+///
+/// # let gpu = wgpu_dropout::gpu::blocking::Context::new()?;
+/// # let (device, queue) = (gpu.kernels().device(), gpu.kernels().queue());
+/// let compared = pollster::block_on(self_test::run(device, queue, Coverage::Chosen, |_, _| {}));
+/// // That was a check at start-up, of what this program will use. On a new GPU, everything:
+/// let compared = pollster::block_on(self_test::run(device, queue, Coverage::Every, |_, _| {}));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coverage {
     /// The choice that [`Kernels::new`] makes for the device: what a pipeline will use.
@@ -832,6 +899,19 @@ fn factors() -> Vec<Factor> {
 /// # Errors
 ///
 /// [`SelfTestError`] where the sweep could not be run.
+///
+/// # Examples
+///
+/// ```no_run
+/// use wgpu_dropout::DType;
+/// use wgpu_dropout::gpu::{blocking, self_test};
+///
+/// let gpu = blocking::Context::new()?;
+/// let (device, queue) = (gpu.kernels().device(), gpu.kernels().queue());
+/// let compared = pollster::block_on(self_test::sweep(device, queue, DType::F16, |done, of| println!("{done} of {of}")))?;
+/// assert!(compared.iter().all(|comparison| comparison.difference.is_none()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn sweep(
     device: &wgpu::Device,
     queue: &wgpu::Queue,

@@ -26,6 +26,15 @@ macro_rules! file {
 pub(crate) use file;
 
 /// One file of `shaders/`.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// let files = forward.files();
+/// assert!(files.iter().any(|file| file.path == "shaders/philox.wgsl" && file.text.contains("fn philox4x32_10")));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ShaderFile {
     /// Path in the repository.
@@ -35,6 +44,17 @@ pub struct ShaderFile {
 }
 
 /// How the shader gets 32 x 32 -> 64 bit products.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{Multiply, Variant};
+///
+/// let emulated = Variant { multiply: Multiply::Emulated, ..forward };
+/// assert!(forward.wgsl().contains("u64") && !emulated.wgsl().contains("u64"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Multiply {
     /// From 16-bit halves: every device can.
@@ -44,6 +64,17 @@ pub enum Multiply {
 }
 
 /// How the parameters of a recording reach the shader.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{ParameterPath, Variant};
+///
+/// let uniform = Variant { parameters: ParameterPath::Uniform, ..forward };
+/// assert!(forward.wgsl().contains("var<immediate>") && uniform.wgsl().contains("var<uniform>"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParameterPath {
     /// In the pass itself: needs [`wgpu::Features::IMMEDIATES`].
@@ -53,6 +84,18 @@ pub enum ParameterPath {
 }
 
 /// Whether a binding is declared read-only or writable.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{Access, Input, Tensor, Variant};
+///
+/// // An input in the output's buffer, though not in its range.
+/// let tensor = Tensor { input: Input::Apart(Access::ReadWrite), ..tensor };
+/// assert!(!Variant { tensor: Some(tensor), ..forward }.wgsl().contains("storage, read>"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Nothing in the dispatch writes the buffer.
@@ -63,6 +106,17 @@ pub enum Access {
 }
 
 /// Where the tensor's input is.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{Input, Tensor, Variant};
+///
+/// let in_place = Variant { tensor: Some(Tensor { input: Input::InPlace, ..tensor }), ..forward };
+/// assert!(forward.wgsl().contains("@binding(0)") && !in_place.wgsl().contains("@binding(0)"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
     /// In memory of its own.
@@ -72,6 +126,18 @@ pub enum Input {
 }
 
 /// Where keep decisions come from.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{Access, MaskSource, Variant};
+/// use wgpu_dropout::MaskFormat;
+///
+/// let from_bits = Variant { mask: MaskSource::Stored(MaskFormat::Bits, Access::Read), ..forward };
+/// assert!(!from_bits.wgsl().contains("philox"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MaskSource {
     /// Drawn from the random stream.
@@ -83,6 +149,19 @@ pub enum MaskSource {
 }
 
 /// Where in the random stream a tensor lies.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{MaskSource, Stream, Variant};
+/// use wgpu_dropout::RandomBits;
+///
+/// // A call whose element offset is no multiple of 16.
+/// let shifted = Variant { mask: MaskSource::Drawn(RandomBits::B32, Stream::Shifted), ..forward };
+/// assert_ne!(shifted.wgsl(), forward.wgsl());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// The element offset is a multiple of the 16 elements of a tile: the usual case, and the faster one.
@@ -102,6 +181,17 @@ impl Stream {
 }
 
 /// Whether a dispatch covers whole tiles of 16 elements (32 where bits are stored) or any length.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{Extent, Tensor, Variant};
+///
+/// let tail = Variant { tensor: Some(Tensor { extent: Extent::Tail, ..tensor }), ..forward };
+/// assert!(tail.files().iter().any(|file| file.path == "shaders/extent/tail.wgsl"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extent {
     /// Whole tiles: 128-bit loads and stores.
@@ -111,6 +201,19 @@ pub enum Extent {
 }
 
 /// Where the residual of a fused dropout is.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{Access, Input, Residual, Tensor, Variant};
+///
+/// let neighbours = Some(Residual::Apart);
+/// let tensor = Tensor { input: Input::Apart(Access::ReadWrite), neighbours, ..tensor };
+/// let fused = Variant { tensor: Some(tensor), ..forward };
+/// assert!(Variant::all().any(|variant| variant == fused));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Residual {
     /// In memory of its own, or there is none.
@@ -120,6 +223,20 @@ pub enum Residual {
 }
 
 /// The tensor that a variant works on.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{Tensor, Variant};
+/// use wgpu_dropout::DType;
+///
+/// for dtype in DType::ALL {
+///     let variant = Variant { tensor: Some(Tensor { dtype, ..tensor }), ..forward };
+///     assert!(variant.to_string().contains(dtype.name()));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tensor {
     /// Element type.
@@ -133,6 +250,17 @@ pub struct Tensor {
 }
 
 /// A choice of one file per slot.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::Variant;
+///
+/// assert!(Variant::all().any(|variant| variant == forward));
+/// println!("{forward}:\n{}", forward.wgsl());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// The wide multiply.
@@ -169,6 +297,16 @@ pub(crate) const SEEDS: u32 = 8;
 
 impl Variant {
     /// Every variant there is, with each way to multiply and each way of the parameters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::gpu::{Multiply, Variant};
+    ///
+    /// // Those that need no 64-bit integers are half of them.
+    /// let emulated = Variant::all().filter(|variant| variant.multiply == Multiply::Emulated);
+    /// assert_eq!(2 * emulated.count(), Variant::all().count());
+    /// ```
     pub fn all() -> impl Iterator<Item = Self> {
         let masks =
             RandomBits::ALL
@@ -245,6 +383,16 @@ impl Variant {
     }
 
     /// The files, in the order in which they are joined.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (forward, tensor) = (FORWARD, TENSOR);
+    /// for file in forward.files() {
+    ///     println!("{}: {} lines", file.path, file.text.lines().count());
+    /// }
+    /// ```
     #[must_use]
     pub fn files(&self) -> Vec<ShaderFile> {
         let mut files = vec![
@@ -371,6 +519,15 @@ impl Variant {
     }
 
     /// The WGSL text: the files joined. Entry point `main`, override constant `workgroup_size`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (forward, tensor) = (FORWARD, TENSOR);
+    /// let text = forward.wgsl();
+    /// assert!(text.contains("fn main(") && text.contains("override workgroup_size"));
+    /// ```
     #[must_use]
     pub fn wgsl(&self) -> String {
         joined(&self.files())
@@ -446,6 +603,30 @@ impl Variant {
 /// [`Multiply::Int64`] where the device has it.
 ///
 /// An example is `examples/fuse_into_your_kernel.rs`: dropout in a softmax.
+///
+/// # Examples
+///
+/// ```
+/// use wgpu_dropout::RandomBits;
+/// use wgpu_dropout::gpu::{Multiply, mask_wgsl};
+///
+/// let shader = mask_wgsl(RandomBits::B32, Multiply::Emulated)
+///     + "
+///     @group(0) @binding(0) var<storage, read_write> kept: array<u32>;
+///
+///     @compute @workgroup_size(64)
+///     fn count(@builtin(global_invocation_id) id: vec3<u32>) {
+///         let keep = keep_tile(id.x);
+///         let first_four = select(vec4<u32>(0u), vec4<u32>(1u), keep.a);
+///         kept[id.x] = first_four.x + first_four.y + first_four.z + first_four.w;
+///     }";
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (device, queue) = device();
+/// let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+///     label: None,
+///     source: wgpu::ShaderSource::Wgsl(shader.into()),
+/// });
+/// ```
 #[must_use]
 pub fn mask_wgsl(random_bits: RandomBits, multiply: Multiply) -> String {
     let drawn = Variant {

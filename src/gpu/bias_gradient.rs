@@ -130,7 +130,7 @@ pub(crate) struct Stages {
 }
 
 /// The pipelines built so far, for each element type and extent.
-pub(crate) type BuiltStages = [[OnceLock<Stages>; 2]; 3];
+pub(crate) type BuiltStages = [[OnceLock<Stages>; 2]; DType::ALL.len()];
 
 /// The files of both stages, each in the order in which they are joined.
 pub(crate) fn files(dtype: DType, extent: Extent) -> [Vec<ShaderFile>; 2] {

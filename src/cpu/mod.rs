@@ -38,7 +38,7 @@ use crate::element::bit_mask_words;
 use crate::error::check_length;
 use crate::index_map::Dimension;
 use crate::philox::block;
-use crate::{Draw, Dropout, Element, IndexMap, RandomBits, SliceError};
+use crate::{DType, Draw, Dropout, Element, IndexMap, RandomBits, SliceError};
 
 /// What jobs are cut at, and the most elements that are decided before they are applied: a multiple of every
 /// block and mask word, and of the elements that the words drawn at a time decide.
@@ -274,6 +274,8 @@ struct Job<'a, T> {
     source: Source<'a>,
     data: Data<'a, T>,
     sink: Sink<'a>,
+    /// Whether the output goes past the caches, where nothing is stored beside it.
+    streams: bool,
 }
 
 impl<T: Element> Job<'_, T> {
@@ -323,6 +325,7 @@ impl<T: Element> Job<'_, T> {
             source: source_rest,
             data: data_rest,
             sink: sink_rest,
+            streams: self.streams,
         };
         let job = Job {
             first: self.first,
@@ -331,6 +334,7 @@ impl<T: Element> Job<'_, T> {
             source,
             data,
             sink,
+            streams: self.streams,
         };
         (job, rest)
     }
@@ -379,6 +383,11 @@ impl<T: Element> Job<'_, T> {
         if let (Source::Drawn(dropout), Sink::None) = (&self.source, &self.sink) {
             let first = self.first as u64;
             match &mut self.data {
+                Data::Apart(x, y) if self.streams => {
+                    let buffer = Buffer([T::zeroed(); WORDS * 4]);
+                    draw(dropout, first, self.len, instructions, Streamed { x, y, scale, buffer });
+                    return instructions.streamed();
+                }
                 Data::Apart(x, y) => return draw(dropout, first, self.len, instructions, Apart { x, y, scale }),
                 Data::InPlace(y) => return draw(dropout, first, self.len, instructions, InPlace { y, scale }),
                 Data::Fused(..) | Data::None => {}
@@ -579,6 +588,39 @@ impl<T: Element> Decide for Apart<'_, T> {
     }
 }
 
+/// [`Apart`], past the caches.
+struct Streamed<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+    scale: f32,
+    buffer: Buffer<T>,
+}
+
+/// As many elements as the words drawn at a time decide at most, aligned as [`Words`] are.
+#[repr(align(64))]
+struct Buffer<T>([T; WORDS * 4]);
+
+impl<T: Element> Decide for Streamed<'_, T> {
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch::<READ, _>(self.x, at, len);
+    }
+
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
+        let buffer = &mut self.buffer.0[..lanes.len()];
+        apply(instructions, Some(x), buffer, lanes, limit, self.scale);
+        instructions.stream(buffer, y);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, keep: bool) {
+        let Self { x, y, scale, .. } = self;
+        Apart { x, y, scale: *scale }.decide_all(keep);
+    }
+}
+
 struct InPlace<'a, T> {
     y: &'a mut [T],
     scale: f32,
@@ -743,6 +785,17 @@ fn draw_lanes<L: Decision>(
     }
 }
 
+/// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less
+/// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
+fn streams<T: Element>(len: usize, random_bits: RandomBits) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let cache = x86::third_level_cache();
+    #[cfg(not(target_arch = "x86_64"))]
+    let cache = usize::MAX;
+    let is_cheap = T::DTYPE != DType::F32 || random_bits == RandomBits::B8;
+    is_cheap && len.saturating_mul(size_of::<T>()) / 2 >= cache
+}
+
 fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
     let draw = draw.into();
     let Draw { dropout, map, seeds } = draw;
@@ -760,6 +813,7 @@ fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a
         },
         data,
         sink: Sink::None,
+        streams: streams::<T>(len, dropout.probability.random_bits()),
     }
 }
 
@@ -1247,6 +1301,7 @@ fn run_inference<T: Element>(scale: f32, len: usize, data: Data<'_, T>) {
         source: Source::All,
         data,
         sink: Sink::None,
+        streams: false,
     }
     .run();
 }

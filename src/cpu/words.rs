@@ -36,6 +36,13 @@ pub trait Instructions: Copy {
 
     /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
+
+    /// Copies to memory past the caches, where it can; both are equally long. Others see it after
+    /// [`streamed`](Self::streamed).
+    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]);
+
+    /// After the last [`stream`](Self::stream) of a run.
+    fn streamed(self);
 }
 
 /// Plain Rust, for every processor.
@@ -72,4 +79,12 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, _elements: &[T], _at: usize, _len: usize) {}
+
+    #[inline(always)]
+    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
+        to.copy_from_slice(from);
+    }
+
+    #[inline(always)]
+    fn streamed(self) {}
 }

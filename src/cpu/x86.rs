@@ -1,13 +1,14 @@
 //! The CPU path compiled for AVX2 and AVX-512, chosen at run time; with `unsafe`, as else only `pages` has it.
 //!
-//! Three things gain: the loops over elements, which the compiler vectorises by itself once it may; the
-//! Philox words, which it does not do well, so those are written out; fetching ahead. A word lives in the lower half
+//! Four things gain: the loops over elements, which the compiler vectorises by itself once it may; the
+//! Philox words, which it does not do well, so those are written out; fetching ahead; storing long results past the
+//! caches. A word lives in the lower half
 //! of a 64-bit lane: the 32 x 32 -> 64 multiplier ignores the upper half, so the high product is a shift
 //! and the low product is the product itself. Block numbers are dealt to the lanes in the order in which
 //! one unpack of word pairs lays the words out as the stream has them.
 //!
 //! `unsafe` is the call into a function compiled for more than the build's baseline, after a look at what
-//! the processor has, and the prefetch hint. What each gains is in BENCHMARKS.md. The tests compare each of
+//! the processor has, the prefetch hint and the stores past the caches. What each gains is in BENCHMARKS.md. The tests compare each of
 //! them with the portable words, and the vectors with whichever one is chosen.
 
 #![expect(
@@ -17,18 +18,20 @@
 
 use core::arch::x86_64::{
     __m128i, __m256, __m256i, __m512, __m512i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch,
-    _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_castps_si256,
-    _mm256_castsi256_ps, _mm256_cmpgt_epi16, _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_mul_epu32, _mm256_mul_ps,
-    _mm256_or_si256, _mm256_packus_epi32, _mm256_set_epi64x, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
-    _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64,
-    _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256,
-    _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cmpgt_epi16_mask, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
-    _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64, _mm512_set1_epi16,
-    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi32,
-    _mm512_srli_epi64, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi16,
-    _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm_sfence, _mm_stream_si128, _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32,
+    _mm256_blendv_epi8, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmpgt_epi16, _mm256_cvtph_ps, _mm256_cvtps_ph,
+    _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_si256, _mm256_packus_epi32, _mm256_set_epi64x, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi32,
+    _mm256_srli_epi64, _mm256_stream_si256, _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16,
+    _mm256_unpacklo_epi64, _mm256_xor_si256, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cmpgt_epi16_mask, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16,
+    _mm512_mask_blend_epi32, _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64,
+    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64,
+    _mm512_srli_epi32, _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
+
+use std::sync::OnceLock;
 
 use half::{bf16, f16};
 
@@ -122,6 +125,17 @@ impl Instructions for Avx512 {
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
         prefetch::<WRITE, T>(elements, at, len);
     }
+
+    #[inline(always)]
+    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
+        // SAFETY: as above.
+        unsafe { stream_avx512(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to)) }
+    }
+
+    #[inline(always)]
+    fn streamed(self) {
+        fence();
+    }
 }
 
 impl Instructions for Avx2 {
@@ -159,6 +173,17 @@ impl Instructions for Avx2 {
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
         prefetch::<WRITE, T>(elements, at, len);
     }
+
+    #[inline(always)]
+    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
+        // SAFETY: as above.
+        unsafe { stream_avx2(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to)) }
+    }
+
+    #[inline(always)]
+    fn streamed(self) {
+        fence();
+    }
 }
 
 /// Prefetches the cache lines of `elements[at..at + len]`, as far as they exist. Memory and arithmetic
@@ -182,6 +207,71 @@ fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
             }
         }
     }
+}
+
+/// A function that stores past the caches: whole registers where they fit in line, what is left at either end by sixteen
+/// bytes, so that the processor puts a line together that two calls share, and single bytes as ever.
+macro_rules! stream {
+    ($name:ident, $features:literal, $register:ty, $store:ident) => {
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn $name(from: &[u8], to: &mut [u8]) {
+            #[inline(always)]
+            fn in_parts<R: bytemuck::Pod>(
+                from: &[u8],
+                to: &mut [u8],
+                store: impl Fn(&mut R, R),
+                at_the_ends: impl Fn(&[u8], &mut [u8]),
+            ) {
+                let (head, middle, tail) = bytemuck::pod_align_to_mut::<u8, R>(to);
+                let (from_head, from) = from.split_at(head.len());
+                let (from, from_tail) = from.split_at(size_of_val(middle));
+                at_the_ends(from_head, head);
+                for (from, to) in from.chunks_exact(size_of::<R>()).zip(middle) {
+                    store(to, bytemuck::pod_read_unaligned(from));
+                }
+                at_the_ends(from_tail, tail);
+            }
+            // SAFETY: the place is borrowed for writing and aligned as its type is; `streamed` has the fence that
+            // such stores need before others may read.
+            let wide = |to: &mut $register, from| unsafe { $store(to, from) };
+            // SAFETY: as above.
+            let narrow = |to: &mut __m128i, from| unsafe { _mm_stream_si128(to, from) };
+            in_parts(from, to, wide, |from, to| {
+                in_parts(from, to, narrow, |from, to| to.copy_from_slice(from));
+            });
+        }
+    };
+}
+
+stream!(
+    stream_avx512,
+    "avx512f,avx512bw,avx512dq,avx512vl",
+    __m512i,
+    _mm512_stream_si512
+);
+stream!(stream_avx2, "avx2,f16c", __m256i, _mm256_stream_si256);
+
+#[inline(always)]
+fn fence() {
+    // SAFETY: every x86-64 processor has it.
+    unsafe { _mm_sfence() }
+}
+
+/// Bytes of the third-level cache, as the processor gives them; the most there can be where it does not.
+pub(super) fn third_level_cache() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let caches = raw_cpuid::CpuId::new().get_cache_parameters();
+        let bytes = caches
+            .into_iter()
+            .flatten()
+            .filter(|cache| cache.level() == 3)
+            .map(|cache| {
+                cache.associativity() * cache.physical_line_partitions() * cache.coherency_line_size() * cache.sets()
+            });
+        bytes.max().unwrap_or(usize::MAX)
+    })
 }
 
 /// What the first two rounds of neighbouring blocks have in common: those whose numbers have the same
@@ -458,6 +548,8 @@ fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RandomBits;
+    use crate::cpu::streams;
 
     /// Starts around carries of the low and of both words; nothing in them is symmetric.
     const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
@@ -605,15 +697,18 @@ mod tests {
             sets.iter().map(|(name, _)| *name).collect::<Vec<_>>()
         );
         let x: Vec<f32> = (0..5000).map(|i| i as f32 - 2500.0).collect();
-        for random_bits in crate::RandomBits::ALL {
-            for store in [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)] {
+        for random_bits in RandomBits::ALL {
+            let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
+            // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
+            let streamed = (1..20).map(|shift| (None, true, shift));
+            for (store, streams, shift) in stores.map(|store| (store, false, 0)).into_iter().chain(streamed) {
                 let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
                 let dropout = crate::Dropout::new(0.3, 5)
                     .expect("a probability")
                     .with_probability(probability);
                 let dropout = dropout.with_element_offset((1 << 34) - 999);
                 let run = |run_job: RunJob| {
-                    let (mut y, mut bits, mut bytes) = (vec![0.0f32; 5000], vec![0u32; 157], vec![0u8; 5000]);
+                    let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
                     let sink = match store {
                         None => Sink::None,
                         Some(MaskFormat::Bits) => Sink::Bits(&mut bits),
@@ -621,16 +716,64 @@ mod tests {
                     };
                     let job = Job {
                         sink,
-                        ..training(&dropout, 5000, Data::Apart(&x, &mut y))
+                        streams,
+                        ..training(&dropout, 5000, Data::Apart(&x, &mut y[shift..][..5000]))
                     };
                     run_job(job);
                     (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)
                 };
                 let expected = run(|job| job.run_with(Portable));
                 for (name, run_job) in &sets {
-                    assert_eq!(run(*run_job), expected, "{name}, {random_bits:?}, {store:?}");
+                    assert_eq!(
+                        run(*run_job),
+                        expected,
+                        "{name}, {random_bits:?}, {store:?}, {streams}, {shift}"
+                    );
                 }
             }
+        }
+    }
+
+    /// Whole lines, parts of them at either end, and what is too short for any.
+    #[test]
+    fn streamed_bytes_are_the_same_bytes() {
+        let from: Vec<u8> = (0..=250).collect();
+        for start in 0..70 {
+            for len in (0..=20).chain([47, 63, 64, 65, 100, 128, 180]) {
+                let mut expected = [0xcau8; 300];
+                expected[start..start + len].copy_from_slice(&from[..len]);
+                if let Some(avx512) = Avx512::detect() {
+                    let mut to = [0xcau8; 300];
+                    avx512.stream(&from[..len], &mut to[start..start + len]);
+                    avx512.streamed();
+                    assert_eq!(to, expected, "AVX-512, {len} bytes from {start}");
+                }
+                if let Some(avx2) = Avx2::detect() {
+                    let mut to = [0xcau8; 300];
+                    avx2.stream(&from[..len], &mut to[start..start + len]);
+                    avx2.streamed();
+                    assert_eq!(to, expected, "AVX2, {len} bytes from {start}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_results_of_cheap_draws_go_past_the_caches() {
+        let cache = third_level_cache();
+        println!("third-level cache: {cache} bytes");
+        assert!(cache >= 1 << 20);
+        if cache == usize::MAX {
+            return;
+        }
+        for (random_bits, of_f32) in [
+            (RandomBits::B32, false),
+            (RandomBits::B16, false),
+            (RandomBits::B8, true),
+        ] {
+            assert_eq!(streams::<f32>(cache / 2, random_bits), of_f32);
+            assert!(streams::<bf16>(cache, random_bits));
+            assert!(!streams::<bf16>(cache - 1, random_bits) && !streams::<f32>(cache / 2 - 1, random_bits));
         }
     }
 }

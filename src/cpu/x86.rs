@@ -761,7 +761,6 @@ mod tests {
     #[test]
     fn long_results_of_cheap_draws_go_past_the_caches() {
         let cache = third_level_cache();
-        println!("third-level cache: {cache} bytes");
         assert!(cache >= 1 << 20);
         if cache == usize::MAX {
             return;

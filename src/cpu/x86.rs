@@ -699,8 +699,10 @@ mod tests {
         let x: Vec<f32> = (0..5000).map(|i| i as f32 - 2500.0).collect();
         for random_bits in RandomBits::ALL {
             let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
-            // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
-            let streamed = (1..20).map(|shift| (None, true, shift));
+            // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is. Not under Miri:
+            // such stores are assembly.
+            let shifts = if cfg!(miri) { 0..0 } else { 1..20 };
+            let streamed = shifts.map(|shift| (None, true, shift));
             for (store, streams, shift) in stores.map(|store| (store, false, 0)).into_iter().chain(streamed) {
                 let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
                 let dropout = crate::Dropout::new(0.3, 5)

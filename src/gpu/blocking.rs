@@ -118,7 +118,7 @@ pub fn adapters() -> Result<Vec<wgpu::Adapter>, ContextError> {
 /// ```
 /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
 /// # let gpu = context()?;
-/// use wgpu_dropout::{Dropout, MaskFormat};
+/// use wgpu_dropout::Dropout;
 ///
 /// println!("on {}", gpu.adapter().name);
 /// let call = Dropout::new(0.1, 42)?;

@@ -14,7 +14,9 @@ use rand_core::Rng as _;
 use rayon::prelude::*;
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::rand_core;
-use wgpu_dropout::{Dropout, Element, Neighbours, Philox4x32, Probability, RandomBits, bit_mask_words, cpu, reference};
+use wgpu_dropout::{
+    Dropout, Element, IndexMap, Neighbours, Philox4x32, Probability, RandomBits, bit_mask_words, cpu, reference,
+};
 
 const SEED: u64 = 42;
 
@@ -74,6 +76,43 @@ fn operations<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: 
     group.bench_function("backward in place", |b| {
         b.iter(|| cpu::backward_in_place(&dropout, y).unwrap());
     });
+}
+
+/// The forward pass where decisions are shared or lie elsewhere in the stream.
+fn maps<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: &mut [T]) {
+    let n = x.len() as u64;
+    let permuted = |shape: &[u64], order: &[usize]| IndexMap::plain(shape).unwrap().permuted(order);
+    let maps = [
+        ("channels of 64 x 64", IndexMap::channels(&[n / 4096, 64, 64])),
+        ("channels of 8 x 8", IndexMap::channels(&[n / 8192, 128, 64])),
+        ("drop path", IndexMap::drop_path(&[16, n / 16])),
+        ("same over time", IndexMap::same_over(&[16, 64, n / 1024], 1)),
+        ("a shard's rows of 1024", IndexMap::new(&[n / 1024, 1024], &[4096, 1])),
+        ("a shard's rows of 100", IndexMap::new(&[n / 100, 100], &[400, 1])),
+        ("channels last", permuted(&[4, 64, n / 256], &[0, 2, 1])),
+        (
+            "channels last, 49 pixels",
+            permuted(&[n / (512 * 49), 512, 49], &[0, 2, 1]),
+        ),
+        ("a matrix by columns", permuted(&[4096, n / 4096], &[1, 0])),
+    ];
+    for (name, map) in maps {
+        let map = map.unwrap();
+        let (x, y) = (&x[..map.elements() as usize], &mut y[..map.elements() as usize]);
+        let checked = x.len().min(100_000);
+        let mut expected = vec![T::zeroed(); checked];
+        for random_bits in RandomBits::ALL {
+            let dropout = dropout(0.1, random_bits);
+            let first = map.window(0, checked as u64).unwrap();
+            reference::forward(dropout.over(&first), &x[..checked], &mut expected).unwrap();
+            cpu::forward(dropout.over(&map), x, y).unwrap();
+            let same = bytemuck::cast_slice::<T, u8>(&expected) == bytemuck::cast_slice::<T, u8>(&y[..checked]);
+            assert!(same, "a wrong result can't post a time");
+            group.bench_function(format!("{name}, {} bits", random_bits.bits()), |b| {
+                b.iter(|| cpu::forward(dropout.over(&map), x, y).unwrap());
+            });
+        }
+    }
 }
 
 /// Bias and residual in the same pass, beside a plain pass over the same bytes; the gradient of the bias.
@@ -175,6 +214,7 @@ fn cpu_path(criterion: &mut Criterion) {
         group_of(criterion, "f32", 4, &mut |group| {
             group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, |x| x * 1.1)));
             operations(group, &x, &mut y);
+            maps(group, &x, &mut y);
             neighbours(group, &x, &mut y, |x, z| x + z);
         });
         let x: Vec<bf16> = x.iter().map(|&x| bf16::from_f32(x)).collect();
@@ -183,6 +223,7 @@ fn cpu_path(criterion: &mut Criterion) {
             let pass = |x: bf16| bf16::from_bits(x.to_bits().wrapping_mul(3));
             group.bench_function("scale only", |b| b.iter(|| scale_only(&x, &mut y, pass)));
             operations(group, &x, &mut y);
+            maps(group, &x, &mut y);
             neighbours(group, &x, &mut y, |x, z| bf16::from_bits(x.to_bits() ^ z.to_bits()));
         });
         let x: Vec<f16> = x.iter().map(|x| f16::from_f32(x.to_f32())).collect();

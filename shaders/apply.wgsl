@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Mask and scale of one tile: y = K(x) where kept, else +0. Forward and backward alike.
 // Twin: forward and backward in src/reference.rs.
-// Expects keep_tile of the mask file; outside_fast_range; load_tile, store_tile, scale_fast, decided_exact of the element file;
-// load_word, store_word of the extent file.
+// Expects outside_fast_range; store_tile, scale_fast, decided_exact of the element file; load_word, store_word of the extent file.
 
 // The tile again from memory, word by word. A rolled loop without copies of the tile: the way is rare,
 // so it shall cost the common one no registers and drivers no time to compile.
@@ -14,9 +13,7 @@ fn do_tile_exact(tile: u32, keep: Keep) {
     }
 }
 
-fn do_tile(tile: u32) -> Keep {
-    let x = load_tile(tile);
-    let keep = keep_tile(tile);
+fn do_kept_tile(tile: u32, x: Tile, keep: Keep) {
     if outside_fast_range(x) {
         do_tile_exact(tile, keep);
     } else {
@@ -28,5 +25,4 @@ fn do_tile(tile: u32) -> Keep {
             select(dropped, scale_fast(x.d), keep.d),
         ));
     }
-    return keep;
 }

@@ -470,6 +470,22 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
         IndexMap::channels(&[3, 5, 16, 16]).unwrap().window(640, 2100).unwrap(),
         IndexMap::noise_shape(&[4, 3, 5, 32], &[4, 1, 5, 1]).unwrap(),
         IndexMap::same_over(&[4, 6, 48], 1).unwrap(),
+        // Columns that are runs of the stream, in windows that begin and end anywhere in a panel.
+        tiles.permuted(&[0, 2, 1]).unwrap(),
+        IndexMap::plain(&[3, 32, 49]).unwrap().permuted(&[0, 2, 1]).unwrap(),
+        IndexMap::plain(&[80, 61]).unwrap().permuted(&[1, 0]).unwrap(),
+        IndexMap::plain(&[3, 64, 35])
+            .unwrap()
+            .permuted(&[0, 2, 1])
+            .unwrap()
+            .window(1584, 3721)
+            .unwrap(),
+        IndexMap::plain(&[3, 16, 7])
+            .unwrap()
+            .shard(&[0..3, 0..16, 3..5])
+            .unwrap()
+            .permuted(&[0, 2, 1])
+            .unwrap(),
     ];
     let offsets = [(1 << 34) - 2000, (1 << 34) - 2001];
     for (random_bits, offset) in RandomBits::ALL

@@ -720,7 +720,7 @@ impl Kernels {
         let outline = form.outline();
         let variant = outline.variant;
         inner.require_storage_buffers(variant.bindings().len() as u32)?;
-        let windows: Vec<_> = form.windows(inner.limits)?.collect();
+        let windows = form.windows(inner.limits)?;
         // What the variant binds and the operation has not: something that nothing reads.
         let mut missing = variant.bindings();
         missing.retain(|binding| !form.has(binding.index));

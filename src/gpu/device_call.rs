@@ -14,7 +14,7 @@ use super::params::{PARAMS_BYTES, Params, halves};
 use super::plan::Dispatch;
 use super::scope::ErrorScopes;
 use super::uniforms::filled;
-use super::variant::{Extent, ParameterPath, ShaderFile, Stream, file, joined};
+use super::variant::{Extent, MaskSource, ParameterPath, ShaderFile, Stream, file, joined};
 use super::{BindError, DeviceCallError, DeviceError, RecordError};
 use crate::Dropout;
 
@@ -398,6 +398,10 @@ impl Binding {
     fn planned(&self, dropout: &Dropout, is_indirect: bool) -> Result<Vec<(Slot, DeviceDispatch)>, RecordError> {
         let (mut variant, stream) = self.variant_for(dropout);
         variant.parameters = ParameterPath::Uniform;
+        if let (MaskSource::Drawn(_, stream @ Stream::Columns), true) = (&mut variant.mask, is_indirect) {
+            // The shader that counts workgroups counts tiles.
+            *stream = Stream::Mapped;
+        }
         let extents: &[Extent] = match variant.tensor.map(|tensor| tensor.extent) {
             Some(Extent::Whole) => &[Extent::Whole, Extent::Tail],
             Some(Extent::Tail) => &[Extent::Tail],

@@ -2,9 +2,9 @@
 //! and is told. [`Binding`](super::Binding) is a form with buffers, [`Recipe`](super::Recipe) one in plain data.
 
 use super::BindError;
-use super::map::{MapUniform, stream_of};
+use super::map::{MapUniform, panels, stream_of};
 use super::params::{Params, Phase};
-use super::plan::{Dispatch, PlanLimits, Window, plan};
+use super::plan::{Dispatch, PlanLimits, Window, folded, plan};
 use super::row::Row;
 use super::variant::{
     Access, BIAS, Extent, Input, MASK_IN, MASK_OUT, MaskSource, Multiply, ParameterPath, RESIDUAL, Residual, SEEDS,
@@ -162,8 +162,17 @@ impl Form<'_> {
     }
 
     /// Its windows, in order.
-    pub(crate) fn windows(&self, limits: PlanLimits) -> Result<impl Iterator<Item = Window> + use<>, BindError> {
-        Ok(plan(self.outline().variant, self.elements, limits)?)
+    pub(crate) fn windows(&self, limits: PlanLimits) -> Result<Vec<Window>, BindError> {
+        let variant = self.outline().variant;
+        let mut windows: Vec<_> = plan(variant, self.elements, limits)?.collect();
+        if let (Some(map), true) = (self.map, variant.has_columns()) {
+            for window in &mut windows {
+                if let [Some(whole), _] = &mut window.dispatches {
+                    whole.workgroups = folded(panels(map, window.first, whole.elements), &limits)?;
+                }
+            }
+        }
+        Ok(windows)
     }
 
     /// Stream index of a window's first element, relative to the call's offset.
@@ -255,10 +264,13 @@ impl Outline {
     }
 }
 
-/// The variant with the extent of a dispatch; without a tensor there is but one.
+/// The variant with the extent of a dispatch; without a tensor there is but one. Columns are of whole tiles.
 pub(crate) fn with_extent(mut variant: Variant, extent: Extent) -> Variant {
     if let Some(tensor) = &mut variant.tensor {
         tensor.extent = extent;
+    }
+    if let (MaskSource::Drawn(_, stream @ Stream::Columns), Extent::Tail) = (&mut variant.mask, extent) {
+        *stream = Stream::Mapped;
     }
     variant
 }

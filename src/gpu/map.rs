@@ -90,8 +90,29 @@ pub(crate) fn stream_of(map: &IndexMap) -> Stream {
     match inner.stride {
         0 if are_tiles => Stream::Shared,
         1 if are_tiles && outer.iter().all(|stride| stride.is_multiple_of(TILE)) => Stream::Rows,
+        2.. if are_tiles && outer.first() == Some(&1) && inner.length <= LONGEST_ROW => Stream::Columns,
         _ => Stream::Mapped,
     }
+}
+
+/// Longest row of a panel; of longer ones no dispatch has many.
+const LONGEST_ROW: u64 = MAX_WINDOW_ELEMENTS / PANEL_ROWS;
+
+/// Rows of a panel; shader twin in stream/columns.wgsl.
+const PANEL_ROWS: u64 = 16;
+
+/// Invocations of [`Stream::Columns`] for so many elements from a window's first on: one a panel, in the order of rows of
+/// panels. The first and the last row of panels may lie in the window in part.
+pub(crate) fn panels(map: &IndexMap, first: u64, elements: u32) -> u64 {
+    let mut dimensions = map.coordinates(first).map(|(dimension, at)| (dimension.length, at));
+    let (Some((columns, column)), Some((rows, row))) = (dimensions.next(), dimensions.next()) else {
+        return 0;
+    };
+    let (rows, row) = counted(rows, row);
+    let (rows, row) = (u64::from(rows), u64::from(row));
+    let last = row + (column + u64::from(elements).saturating_sub(1)) / columns;
+    let panel_row = |row: u64| row / rows * rows.div_ceil(PANEL_ROWS) + row % rows / PANEL_ROWS;
+    (panel_row(last) - panel_row(row) + 1) * (columns / TILE)
 }
 
 /// A length and a place in it as 32 bits count them. Where it is longer than those, a dispatch reaches its end once at
@@ -197,12 +218,52 @@ mod tests {
         assert_eq!(of(&[3, 32], &[40, 1]), Stream::Mapped);
         assert_eq!(of(&[3, 24], &[48, 1]), Stream::Mapped);
         assert_eq!(of(&[5, 3, 32], &[40, 48, 1]), Stream::Mapped);
-        // Other strides, and windows that begin within a tile.
-        assert_eq!(of(&[3, 32], &[1, 3]), Stream::Mapped);
+        // Columns that are runs of the stream, anywhere in it, below dimensions that lie in any way.
+        assert_eq!(of(&[3, 32], &[1, 3]), Stream::Columns);
+        assert_eq!(of(&[5, 3, 32], &[97, 1, 3]), Stream::Columns);
+        assert_eq!(of(&[5, 3, 7, 32], &[0, 97, 1, 7]), Stream::Mapped);
+        assert_eq!(of(&[3, 33], &[1, 3]), Stream::Mapped);
+        assert_eq!(of(&[3, 32], &[2, 7]), Stream::Mapped);
+        assert_eq!(of(&[3, 1 << 27], &[1, 3]), Stream::Mapped);
+        // Windows that begin within a tile.
         assert_eq!(of(&[1], &[1]), Stream::Mapped);
         let rows = IndexMap::new(&[3, 32], &[48, 1]).unwrap();
         assert_eq!(stream_of(&rows.window(16, 64).unwrap()), Stream::Rows);
         assert_eq!(stream_of(&rows.window(8, 64).unwrap()), Stream::Mapped);
+    }
+
+    #[test]
+    fn panels_reach_every_tile_of_a_window_once() {
+        for (samples, rows, columns) in [(1, 2, 32), (3, 5, 16), (4, 16, 48), (3, 49, 32), (2, 35, 64)] {
+            let map = IndexMap::plain(&[samples, columns, rows]).unwrap();
+            let map = map.permuted(&[0, 2, 1]).unwrap();
+            let tiles = map.elements() / TILE;
+            for (first, count) in [(0, tiles), (1, tiles - 1), (tiles / 2, tiles / 3), (tiles - 1, 1)] {
+                let (tiles_per_row, uniform) = (columns / TILE, MapUniform::new(Some(&map), first * TILE));
+                let [start, row_start] = [0, 1].map(|n: usize| u64::from(uniform.dimensions[n].start));
+                let mut reached = vec![0; count as usize];
+                let panels = panels(&map, first * TILE, (count * TILE) as u32);
+                for invocation in 0..panels {
+                    // As panel_of in stream/columns.wgsl has it.
+                    let panel_row = row_start / PANEL_ROWS + invocation / tiles_per_row;
+                    let per_round = rows.div_ceil(PANEL_ROWS);
+                    let row = panel_row % per_round * PANEL_ROWS;
+                    let down = (panel_row / per_round * rows + row).wrapping_sub(row_start);
+                    let right = (invocation % tiles_per_row).wrapping_sub(start / TILE);
+                    for below in 0..PANEL_ROWS.min(rows - row) {
+                        let tile = down.wrapping_add(below).wrapping_mul(tiles_per_row).wrapping_add(right);
+                        if let Some(reached) = reached.get_mut(tile as usize) {
+                            *reached += 1;
+                        }
+                    }
+                }
+                assert!(
+                    reached.iter().all(|&times| times == 1),
+                    "{map:?} from tile {first}: {reached:?}"
+                );
+                assert!(panels * TILE <= (count + 2 * PANEL_ROWS * tiles_per_row) * TILE);
+            }
+        }
     }
 
     #[test]

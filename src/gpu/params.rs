@@ -74,7 +74,7 @@ impl Params {
             subsequence: halves(dropout.subsequence),
             origin: halves(match stream {
                 Stream::Aligned | Stream::Shifted => g / lanes,
-                Stream::Mapped | Stream::Shared | Stream::Rows => g,
+                Stream::Mapped | Stream::Shared | Stream::Rows | Stream::Columns => g,
             }),
             word_shift: stream_bit / 32,
             bit_shift: stream_bit % 32,

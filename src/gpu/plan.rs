@@ -196,7 +196,11 @@ pub fn window_elements(variant: &Variant, limits: &PlanLimits) -> Result<u64, Pl
 
 /// Folds the workgroups of `elements` elements into two dimensions.
 fn workgroups(variant: &Variant, limits: &PlanLimits, elements: u64) -> Result<[u32; 2], PlanError> {
-    let invocations = elements.div_ceil(variant.elements_per_invocation());
+    folded(elements.div_ceil(variant.elements_per_invocation()), limits)
+}
+
+/// The same of so many invocations.
+pub(crate) fn folded(invocations: u64, limits: &PlanLimits) -> Result<[u32; 2], PlanError> {
     let needed = invocations.div_ceil(u64::from(limits.workgroup_size.max(1)));
     let most = u64::from(limits.max_workgroups_per_dimension);
     let rows = needed.div_ceil(most.max(1)).max(1);

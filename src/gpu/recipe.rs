@@ -401,7 +401,7 @@ impl<'a> RecipeDescriptor<'a> {
         };
         let dropout = *dropout;
         let (variant, stream) = outline.variant_for(&dropout);
-        Ok(form.windows(self.limits)?.flat_map(move |window| {
+        Ok(form.windows(self.limits)?.into_iter().flat_map(move |window| {
             let bindings = bindings(&window);
             let first = form.first(window.first);
             window.dispatches.into_iter().flatten().map(move |dispatch| Recipe {

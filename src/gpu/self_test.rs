@@ -260,7 +260,7 @@ const SEED: u64 = 0x0123_4567_89ab_cdef;
 const SUBSEQUENCE: u64 = 0xfedc_ba98_7654_3210;
 
 /// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
-const CASES: [Case; 33] = {
+const CASES: [Case; 36] = {
     use ScaleMode::{Classic, Inverted};
     [
         case(1, 0, 0.5, Inverted),
@@ -296,6 +296,11 @@ const CASES: [Case; 33] = {
         mapped(&[13, 80], &[208, 1], (1 << 35) - 1001, 0.1),
         cut(805, mapped(&[13, 64], &[1 << 35, 1], (1 << 36) - 16, 0.3)),
         cut(1001, mapped(&[3, 7, 48], &[7, 1, 0], 3, 0.5)),
+        // Columns that are runs of the stream: aligned, then not, with blocks that pass 2^32 and rounds of the second
+        // dimension that are no multiple of a panel; of which the last is cut.
+        mapped(&[3, 32, 48], &[1536, 1, 32], 0, 0.5),
+        mapped(&[4, 21, 32], &[1 << 35, 1, 21], (1 << 34) - 301, 0.3),
+        cut(1401, mapped(&[50, 32], &[1, 1 << 36], (1 << 36) - 25, 0.6)),
         // Runs far shorter than a tile, and strides that only 64 bits hold.
         mapped(&[7, 3, 5, 2, 3], &[1 << 60, 7, 0, 0xffff_ffff_ffff, 0], 11, 0.6),
         // Nothing is kept, not even the zeros.

@@ -174,10 +174,20 @@ pub enum Stream {
     Shared,
     /// The same where rows are whole tiles that lie in the stream as tiles do.
     Rows,
+    /// The same where rows are whole tiles and it is columns that are runs of the stream: dimensions stored in another
+    /// order. Whole tiles only; an invocation has 16 rows of a tile each, so that its workgroups are counted in another way.
+    Columns,
 }
 
 impl Stream {
-    const ALL: [Self; 5] = [Self::Aligned, Self::Shifted, Self::Mapped, Self::Shared, Self::Rows];
+    const ALL: [Self; 6] = [
+        Self::Aligned,
+        Self::Shifted,
+        Self::Mapped,
+        Self::Shared,
+        Self::Rows,
+        Self::Columns,
+    ];
 }
 
 /// Whether a dispatch covers whole tiles of 16 elements (32 where bits are stored) or any length.
@@ -368,12 +378,21 @@ impl Variant {
             Some((Input::Apart(Access::Read), _) | (Input::InPlace, Residual::InPlace)) => false,
             Some(_) => drawn && self.store.is_none(),
         };
-        has_work && fits && (!self.has_short_cut() || self.allows_short_cuts())
+        let is_tail = self.tensor.is_some_and(|tensor| tensor.extent == Extent::Tail);
+        has_work && fits && (!self.has_short_cut() || self.allows_short_cuts()) && !(self.has_columns() && is_tail)
     }
 
     /// Whether it draws its masks in a way that other streams could do without.
     fn has_short_cut(&self) -> bool {
-        matches!(self.mask, MaskSource::Drawn(_, Stream::Shared | Stream::Rows))
+        matches!(
+            self.mask,
+            MaskSource::Drawn(_, Stream::Shared | Stream::Rows | Stream::Columns)
+        )
+    }
+
+    /// Whether an invocation has several rows.
+    pub(crate) fn has_columns(&self) -> bool {
+        matches!(self.mask, MaskSource::Drawn(_, Stream::Columns))
     }
 
     /// Whether streams that are faster for some maps are worth their pipelines: where nothing is done beside the
@@ -424,8 +443,9 @@ impl Variant {
                         file!("stream/blocks.wgsl"),
                         file!("stream/rows.wgsl"),
                     ],
+                    Stream::Columns => vec![file!("stream/columns.wgsl")],
                 });
-                let by_lane = matches!(stream, Stream::Mapped | Stream::Shared);
+                let by_lane = matches!(stream, Stream::Mapped | Stream::Shared | Stream::Columns);
                 files.push(match (random_bits, by_lane) {
                     (RandomBits::B32, false) => file!("mask/drawn32.wgsl"),
                     (RandomBits::B16, false) => file!("mask/drawn16.wgsl"),
@@ -483,7 +503,12 @@ impl Variant {
             }
             files.push(file!("element/range.wgsl"));
             match tensor.neighbours {
-                None => files.push(file!("apply.wgsl")),
+                None => {
+                    files.push(file!("apply.wgsl"));
+                    if !self.has_columns() {
+                        files.push(file!("apply_tile.wgsl"));
+                    }
+                }
                 Some(residual) => files.extend([
                     file!("fused/row.wgsl"),
                     file!("fused/bias.wgsl"),
@@ -507,6 +532,7 @@ impl Variant {
             files.push(file!("mask_only.wgsl"));
         }
         match self.store {
+            None if self.has_columns() => files.push(file!("store/none_columns.wgsl")),
             None => files.push(file!("store/none.wgsl")),
             Some(MaskFormat::Bits) => {
                 files.extend([file!("buffers/mask_out.wgsl"), file!("store/bits.wgsl")]);
@@ -545,7 +571,7 @@ impl Variant {
     pub(crate) fn has_map(&self) -> bool {
         matches!(
             self.mask,
-            MaskSource::Drawn(_, Stream::Mapped | Stream::Shared | Stream::Rows)
+            MaskSource::Drawn(_, Stream::Mapped | Stream::Shared | Stream::Rows | Stream::Columns)
         )
     }
 
@@ -722,6 +748,7 @@ impl core::fmt::Display for Variant {
             MaskSource::Drawn(bits, Stream::Mapped) => write!(f, " drawn{} mapped", bits.bits())?,
             MaskSource::Drawn(bits, Stream::Shared) => write!(f, " drawn{} shared", bits.bits())?,
             MaskSource::Drawn(bits, Stream::Rows) => write!(f, " drawn{} rows", bits.bits())?,
+            MaskSource::Drawn(bits, Stream::Columns) => write!(f, " drawn{} columns", bits.bits())?,
             MaskSource::Stored(MaskFormat::Bits, _) => f.write_str(" from-bits")?,
             MaskSource::Stored(MaskFormat::Bytes, _) => f.write_str(" from-bytes")?,
             MaskSource::All => f.write_str(" inference")?,
@@ -847,10 +874,10 @@ mod tests {
     fn variants_are_told_apart_and_use_every_file() {
         let variants: Vec<_> = Variant::all().collect();
         // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn
-        // (3 widths x 3 streams x 3 stores, and 2 short cuts that store nothing), stored (2 formats x 2 accesses), all
-        // kept. With neighbours (3 types x 2 extents; none, x or the residual in place): drawn, not stored. Each 2 x 2
+        // (3 widths x 3 streams x 3 stores, and 2 short cuts that store nothing; a third of whole tiles), stored (2
+        // formats x 2 accesses), all kept. With neighbours (3 types x 2 extents; none, x or the residual in place): drawn, not stored. Each 2 x 2
         // ways.
-        assert_eq!(variants.len(), (18 + 18 * (27 + 6 + 4 + 1) + 18 * 9) * 4);
+        assert_eq!(variants.len(), (18 + 18 * (27 + 6 + 4 + 1) + 9 * 3 + 18 * 9) * 4);
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(
             variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(),

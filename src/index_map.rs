@@ -557,11 +557,54 @@ impl IndexMap {
         matches!(self.merged[..], [] | [Dimension { stride: 1, .. }])
     }
 
+    /// The runs of the innermost dimension, from local element `i` on.
+    pub(crate) fn runs(&self, i: u64) -> Runs<'_> {
+        Runs {
+            merged: &self.merged,
+            at: self.coordinates(i).map(|(_, coordinate)| coordinate).collect(),
+            index: self.index(i),
+        }
+    }
+
     /// The greatest stream index of the tensor (the whole one, of a window) that has elements, relative to the
     /// call's `element_offset`.
     pub(crate) fn last(&self) -> u64 {
         let last = |dimension: &Dimension| (dimension.length - 1) * dimension.stride;
         self.offset + self.merged.iter().map(last).sum::<u64>()
+    }
+}
+
+/// Goes through a map run by run, in storage order, and begins anew after the last one.
+#[derive(Debug)]
+pub(crate) struct Runs<'a> {
+    merged: &'a [Dimension],
+    /// Coordinates of the next run's first element, innermost first.
+    at: Vec<u64>,
+    index: u64,
+}
+
+impl Runs<'_> {
+    /// Stream index of the next run's first element, and how long the run is.
+    pub(crate) fn next_run(&mut self) -> (u64, u64) {
+        let first = self.index;
+        let mut places = self.merged.iter().rev().zip(&mut self.at);
+        let Some((inner, coordinate)) = places.next() else {
+            return (first, 1);
+        };
+        let length = inner.length - *coordinate;
+        // Back to the start of the row, and a step in the next dimension out. What passes 2^64 comes back.
+        self.index = self.index.wrapping_sub(coordinate.wrapping_mul(inner.stride));
+        *coordinate = 0;
+        for (dimension, coordinate) in places {
+            *coordinate += 1;
+            self.index = self.index.wrapping_add(dimension.stride);
+            if *coordinate < dimension.length {
+                break;
+            }
+            self.index = self.index.wrapping_sub(coordinate.wrapping_mul(dimension.stride));
+            *coordinate = 0;
+        }
+        (first, length)
     }
 }
 
@@ -643,6 +686,31 @@ mod tests {
             }
         }
         assert_eq!(map.last(), 2 * 7 + 1000 + 4 * 3);
+    }
+
+    #[test]
+    fn runs_follow_each_other() {
+        let maps = [
+            IndexMap::new(&[3, 4, 2, 5], &[7, 0, 1000, 3]).unwrap(),
+            IndexMap::new(&[2, 3], &[1 << 63, 7]).unwrap(),
+            IndexMap::new(&[6, 2], &[0, 1]).unwrap(),
+            IndexMap::new(&[5], &[1]).unwrap(),
+            IndexMap::new(&[1, 1], &[9, 9]).unwrap(),
+        ];
+        for map in &maps {
+            let stride = map.merged().last().map_or(0, |inner| inner.stride);
+            for first in 0..map.elements() {
+                let (mut runs, mut i) = (map.runs(first), first);
+                while i < map.elements() {
+                    let (index, length) = runs.next_run();
+                    for n in 0..length {
+                        assert_eq!(index + n * stride, map.index(i + n), "{map:?} from {first}");
+                    }
+                    i += length;
+                }
+                assert_eq!(i, map.elements());
+            }
+        }
     }
 
     #[test]

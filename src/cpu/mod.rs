@@ -21,14 +21,18 @@
 //! ```
 
 mod fused;
+mod mapped;
 mod pages;
 mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use core::ops::Range;
+
 use fused::Fused;
 pub use fused::{bias_gradient, forward_fused};
 use half::{bf16, f16};
+use mapped::{Way, decide_runs, draw_mapped};
 use words::{Instructions, Portable, READ, WORDS, WRITE, Words};
 
 #[cfg(test)]
@@ -36,8 +40,6 @@ use crate::MaskFormat;
 use crate::draw::Seeds;
 use crate::element::bit_mask_words;
 use crate::error::check_length;
-use crate::index_map::Dimension;
-use crate::philox::block;
 use crate::{DType, Draw, Dropout, Element, IndexMap, RandomBits, SliceError};
 
 /// What jobs are cut at, and the most elements that are decided before they are applied: a multiple of every
@@ -251,6 +253,35 @@ enum Source<'a> {
     All,
 }
 
+impl<'a> Source<'a> {
+    /// What needs no decisions kept on the way to where they are applied, if it is that.
+    fn in_one_go(self) -> Option<InOneGo<'a>> {
+        match self {
+            Source::Drawn(dropout) => Some(InOneGo::Run(dropout)),
+            Source::Mapped(dropout, map) if matches!(Way::of(map), Way::Runs | Way::Shared) => {
+                Some(InOneGo::Runs(dropout, map))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One run of the stream, or long ones.
+enum InOneGo<'a> {
+    Run(Dropout),
+    Runs(&'a Dropout, &'a IndexMap),
+}
+
+impl InOneGo<'_> {
+    #[inline(always)]
+    fn decide(self, first: u64, len: usize, instructions: impl Instructions, decide: &mut impl Decide) {
+        match self {
+            Self::Run(dropout) => draw(&dropout, first, 0..len, instructions, decide),
+            Self::Runs(dropout, map) => decide_runs(dropout, map, first, len, instructions, decide),
+        }
+    }
+}
+
 /// What they are applied to.
 enum Data<'a, T> {
     Apart(&'a [T], &'a mut [T]),
@@ -341,10 +372,14 @@ impl<T: Element> Job<'_, T> {
 
     /// Does the job on as many threads of the current pool as it is worth.
     fn run(self) {
-        if self.len <= TASK {
+        let task = match self.source {
+            Source::Mapped(_, map) => mapped::task(map),
+            _ => TASK,
+        };
+        if self.len <= task {
             self.run_here();
         } else {
-            let middle = self.len.div_ceil(TASK) / 2 * TASK;
+            let middle = self.len.div_ceil(task) / 2 * task;
             let (job, rest) = self.split_at(middle);
             rayon::join(|| job.run(), || rest.run());
         }
@@ -363,8 +398,10 @@ impl<T: Element> Job<'_, T> {
     /// Elements decided before they are applied: as many as the words drawn at a time decide, so that
     /// arithmetic and memory take short turns; a whole tile where those words would be cut.
     fn piece(&self) -> usize {
-        let Source::Drawn(dropout) = self.source else {
-            return TILE;
+        let dropout = match self.source {
+            Source::Drawn(dropout) => dropout,
+            Source::Mapped(_, map) => return mapped::piece(map),
+            _ => return TILE,
         };
         let random_bits = dropout.probability.random_bits();
         if dropout.element_offset.is_multiple_of(random_bits.lanes().into()) {
@@ -380,21 +417,29 @@ impl<T: Element> Job<'_, T> {
     fn run_with(mut self, instructions: impl Instructions) {
         let scale = self.scale;
         // The common case in one go: drawn, applied, nothing stored.
-        if let (Source::Drawn(dropout), Sink::None) = (&self.source, &self.sink) {
-            let first = self.first as u64;
+        if let (Some(in_one_go), Sink::None) = (self.source.in_one_go(), &self.sink) {
+            let (first, len) = (self.first as u64, self.len);
             match &mut self.data {
                 Data::Apart(x, y) if self.streams => {
                     let buffer = Buffer([T::zeroed(); WORDS * 4]);
-                    draw(dropout, first, self.len, instructions, Streamed { x, y, scale, buffer });
+                    in_one_go.decide(first, len, instructions, &mut Streamed { x, y, scale, buffer });
                     return instructions.streamed();
                 }
-                Data::Apart(x, y) => return draw(dropout, first, self.len, instructions, Apart { x, y, scale }),
-                Data::InPlace(y) => return draw(dropout, first, self.len, instructions, InPlace { y, scale }),
+                Data::Apart(x, y) => {
+                    return in_one_go.decide(first, len, instructions, &mut Apart { x, y, scale });
+                }
+                Data::InPlace(y) => return in_one_go.decide(first, len, instructions, &mut InPlace { y, scale }),
                 Data::Fused(..) | Data::None => {}
             }
         }
-        let mut keep = [0u8; TILE];
         let piece = self.piece();
+        let (mut tile, mut longer) = ([0u8; TILE], Vec::new());
+        let keep = if piece > TILE {
+            longer.resize(piece.min(self.len), 0u8);
+            &mut longer[..]
+        } else {
+            &mut tile[..]
+        };
         let mut at = 0;
         while at < self.len {
             let end = self.len.min(at + piece);
@@ -414,7 +459,7 @@ impl<T: Element> Job<'_, T> {
             match self.source {
                 Source::Drawn(dropout) => {
                     let first = (self.first + at) as u64;
-                    draw(&dropout, first, keep.len(), instructions, Keep { keep });
+                    draw(&dropout, first, 0..keep.len(), instructions, &mut Keep { keep });
                 }
                 Source::Mapped(dropout, map) => draw_mapped(dropout, map, (self.first + at) as u64, keep, instructions),
                 Source::Seeded(draw, seeds) => draw_seeded(draw, seeds, (self.first + at) as u64, keep, instructions),
@@ -538,6 +583,24 @@ fn apply<T: Element, D: Decision>(
     }
 }
 
+/// [`apply`] where all are decided alike.
+#[inline(always)]
+fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &mut [T], keep: bool, scale: f32) {
+    if !keep {
+        y.fill(T::zeroed());
+        return;
+    }
+    match x {
+        Some(x) if T::BY_32 && scale != 0.0 => {
+            y.copy_from_slice(x);
+            scale_by_32(instructions, y, scale);
+        }
+        None if T::BY_32 && scale != 0.0 => scale_by_32(instructions, y, scale),
+        Some(x) => y.iter_mut().zip(x).for_each(|(y, x)| *y = x.scaled(scale)),
+        None => y.iter_mut().for_each(|y| *y = y.scaled(scale)),
+    }
+}
+
 #[inline(always)]
 fn scale_by_32<T: Element>(instructions: impl Instructions, y: &mut [T], scale: f32) {
     let mut chunks = y.chunks_exact_mut(32);
@@ -557,8 +620,8 @@ trait Decide {
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
     /// Elements `[at, at + lanes.len())` of the run.
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32);
-    /// All of the run, alike.
-    fn decide_all(&mut self, keep: bool);
+    /// All of a range, alike.
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool);
 }
 
 struct Apart<'a, T> {
@@ -581,10 +644,14 @@ impl<T: Element> Decide for Apart<'_, T> {
     }
 
     #[inline(always)]
-    fn decide_all(&mut self, keep: bool) {
-        for (y, &x) in self.y.iter_mut().zip(self.x) {
-            *y = decided(x, keep, self.scale);
-        }
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        apply_all(
+            instructions,
+            Some(&self.x[range.clone()]),
+            &mut self.y[range],
+            keep,
+            self.scale,
+        );
     }
 }
 
@@ -615,9 +682,14 @@ impl<T: Element> Decide for Streamed<'_, T> {
     }
 
     #[inline(always)]
-    fn decide_all(&mut self, keep: bool) {
-        let Self { x, y, scale, .. } = self;
-        Apart { x, y, scale: *scale }.decide_all(keep);
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        apply_all(
+            instructions,
+            Some(&self.x[range.clone()]),
+            &mut self.y[range],
+            keep,
+            self.scale,
+        );
     }
 }
 
@@ -639,10 +711,8 @@ impl<T: Element> Decide for InPlace<'_, T> {
     }
 
     #[inline(always)]
-    fn decide_all(&mut self, keep: bool) {
-        for y in &mut *self.y {
-            *y = decided(*y, keep, self.scale);
-        }
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        apply_all(instructions, None, &mut self.y[range], keep, self.scale);
     }
 }
 
@@ -664,55 +734,25 @@ impl Decide for Keep<'_> {
     }
 
     #[inline(always)]
-    fn decide_all(&mut self, keep: bool) {
-        self.keep.fill(u8::from(keep));
+    fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        self.keep[range].fill(u8::from(keep));
     }
 }
 
-/// Decides `len` elements from local index `first` on.
+/// Decides elements of a run, the first of which is `first` elements behind the call's first.
 #[inline(always)]
-fn draw(dropout: &Dropout, first: u64, len: usize, instructions: impl Instructions, mut decide: impl Decide) {
+fn draw(dropout: &Dropout, first: u64, run: Range<usize>, instructions: impl Instructions, decide: &mut impl Decide) {
     let probability = &dropout.probability;
     if probability.keeps_none() || probability.keeps_all() {
-        decide.decide_all(probability.keeps_all());
+        decide.decide_all(instructions, run, probability.keeps_all());
         return;
     }
     // At least 1 and below 2^b here.
     let limit = (probability.threshold() - 1) as u32;
     match probability.random_bits() {
-        RandomBits::B32 => draw_lanes::<u32>(dropout, first, len, instructions, &mut decide, limit),
-        RandomBits::B16 => draw_lanes::<u16>(dropout, first, len, instructions, &mut decide, limit),
-        RandomBits::B8 => draw_lanes::<u8>(dropout, first, len, instructions, &mut decide, limit),
-    }
-}
-
-/// Decides the elements from local index `first` on, run by run of the innermost dimension.
-#[inline(always)]
-fn draw_mapped(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
-    let inner = map
-        .merged()
-        .last()
-        .copied()
-        .unwrap_or(Dimension { length: 1, stride: 0 });
-    let mut at = 0;
-    while at < keep.len() {
-        let i = first + at as u64;
-        // The rest of the run that the element lies in.
-        let coordinate = map.coordinates(i).next().map_or(0, |(_, coordinate)| coordinate);
-        let left = inner.length - coordinate;
-        let end = at.saturating_add(left as usize).min(keep.len());
-        let run = &mut keep[at..end];
-        let start = dropout.with_element_offset(dropout.element_offset + map.index(i));
-        match inner.stride {
-            0 => run.fill(u8::from(decision(&start, 0))),
-            1 if run.len() >= LONG_RUN => draw(&start, 0, run.len(), instructions, Keep { keep: run }),
-            stride => {
-                for (keep, n) in run.iter_mut().zip(0..) {
-                    *keep = u8::from(decision(&start, n * stride));
-                }
-            }
-        }
-        at = end;
+        RandomBits::B32 => draw_lanes::<u32>(dropout, first, run, instructions, decide, limit),
+        RandomBits::B16 => draw_lanes::<u16>(dropout, first, run, instructions, decide, limit),
+        RandomBits::B8 => draw_lanes::<u8>(dropout, first, run, instructions, decide, limit),
     }
 }
 
@@ -728,32 +768,17 @@ fn draw_seeded(call: Draw<'_>, seeds: Seeds<'_>, first: u64, keep: &mut [u8], in
         let dropout = call.dropout.with_seed(seed);
         match call.map {
             Some(map) => draw_mapped(&dropout, map, i, keep, instructions),
-            None => draw(&dropout, i, keep.len(), instructions, Keep { keep }),
+            None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
         }
         at = end;
     }
-}
-
-/// From this length on a run is worth the words that are drawn at a time.
-const LONG_RUN: usize = 32;
-
-/// Whether the element so far from the call's first is kept.
-#[inline(always)]
-fn decision(dropout: &Dropout, distance: u64) -> bool {
-    let random_bits = dropout.probability.random_bits();
-    let lanes = u64::from(random_bits.lanes());
-    let g = dropout.element_offset + distance;
-    let words = block(dropout.seed, dropout.subsequence, g / lanes);
-    let bit = (g % lanes) as u32 * random_bits.bits();
-    let lane = u64::from(words[bit as usize / 32] >> (bit % 32)) & ((1 << random_bits.bits()) - 1);
-    lane < dropout.probability.threshold()
 }
 
 #[inline(always)]
 fn draw_lanes<L: Decision>(
     dropout: &Dropout,
     first: u64,
-    len: usize,
+    run: Range<usize>,
     instructions: impl Instructions,
     decide: &mut impl Decide,
     limit: u32,
@@ -764,7 +789,10 @@ fn draw_lanes<L: Decision>(
     // Lanes of the first block that belong to elements before the run.
     let mut skipped = (g % lanes_a_block) as usize;
     let Words(words) = &mut Words([0; WORDS]);
-    let mut at = 0;
+    let Range {
+        start: mut at,
+        end: len,
+    } = run;
     while at < len {
         decide.fetch(
             instructions,

@@ -12,6 +12,12 @@ pub const WORDS: usize = 128;
 #[repr(align(64))]
 pub(super) struct Words(pub(super) [u32; WORDS]);
 
+/// Blocks drawn at a time that may lie anywhere.
+pub const BATCH: usize = 32;
+
+/// Word w of block k is `[w][k]`: what decides neighbours of different blocks lies side by side.
+pub(super) type Blocks = [[u32; BATCH]; 4];
+
 /// For [`Instructions::fetch`].
 pub(super) const READ: bool = false;
 /// For [`Instructions::fetch`].
@@ -21,6 +27,9 @@ pub(super) const WRITE: bool = true;
 pub trait Instructions: Copy {
     /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
+
+    /// The words of blocks anywhere.
+    fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
 
     /// K(x) of 32 f16, for a scale other than 0.
     fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32];
@@ -54,6 +63,15 @@ impl Instructions for Portable {
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         for (out, i) in out.chunks_exact_mut(4).zip(0..) {
             out.copy_from_slice(&block(seed, subsequence, first.wrapping_add(i)));
+        }
+    }
+
+    #[inline(always)]
+    fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+        for (k, &number) in numbers.iter().enumerate() {
+            for (out, word) in out.iter_mut().zip(block(seed, subsequence, number)) {
+                out[k] = word;
+            }
         }
     }
 

@@ -20,15 +20,16 @@ use core::arch::x86_64::{
     __m128i, __m256, __m256i, __m512, __m512i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch,
     _mm_sfence, _mm_stream_si128, _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32,
     _mm256_blendv_epi8, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmpgt_epi16, _mm256_cvtph_ps, _mm256_cvtps_ph,
-    _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_si256, _mm256_packus_epi32, _mm256_set_epi64x, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi32,
-    _mm256_srli_epi64, _mm256_stream_si256, _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16,
-    _mm256_unpacklo_epi64, _mm256_xor_si256, _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512,
-    _mm512_castsi512_ps, _mm512_cmpgt_epi16_mask, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16,
-    _mm512_mask_blend_epi32, _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64,
-    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64,
-    _mm512_srli_epi32, _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_si256, _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set_epi64x,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps,
+    _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_stream_si256, _mm256_unpackhi_epi16,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256, _mm512_add_epi32,
+    _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpgt_epi16_mask,
+    _mm512_cvtepi64_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
+    _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi32,
+    _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use std::sync::OnceLock;
@@ -36,7 +37,7 @@ use std::sync::OnceLock;
 use half::{bf16, f16};
 
 use super::Job;
-use super::words::{Instructions, Portable, WORDS};
+use super::words::{BATCH, Blocks, Instructions, Portable, WORDS};
 use crate::Element;
 use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
 
@@ -98,6 +99,12 @@ impl Instructions for Avx512 {
     }
 
     #[inline(always)]
+    fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+        // SAFETY: as above.
+        unsafe { blocks_avx512(seed, subsequence, numbers, out) }
+    }
+
+    #[inline(always)]
     fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32] {
         // SAFETY: as above.
         unsafe { scaled_f16_avx512(x, scale) }
@@ -143,6 +150,12 @@ impl Instructions for Avx2 {
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         // SAFETY: self proves that the processor has the feature.
         unsafe { words_avx2(seed, subsequence, first, out) }
+    }
+
+    #[inline(always)]
+    fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+        // SAFETY: as above.
+        unsafe { blocks_avx2(seed, subsequence, numbers, out) }
     }
 
     #[inline(always)]
@@ -416,6 +429,63 @@ fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
             let (front, back) = out.split_at_mut(2 * BLOCKS);
             front.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpacklo_epi64(low, high)));
             back.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpackhi_epi64(low, high)));
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn blocks_avx512(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+    const LANES: usize = 8;
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
+    let numbers: [__m512i; BATCH / LANES] = bytemuck::cast(*numbers);
+    let mut c = numbers.map(|blocks| [blocks, _mm512_srli_epi64::<32>(blocks), after[0], after[1]]);
+    for round in 0..ROUNDS {
+        let [k0, k1] = round_key(seed, round).map(lanes);
+        for c in &mut c {
+            let a = _mm512_mul_epu32(m0, c[0]);
+            let b = _mm512_mul_epu32(m1, c[2]);
+            c[0] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(b), c[1], k0);
+            c[2] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(a), c[3], k1);
+            c[1] = b;
+            c[3] = a;
+        }
+    }
+    for (at, c) in (0..BATCH).step_by(LANES).zip(c) {
+        for (out, c) in out.iter_mut().zip(c) {
+            out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(_mm512_cvtepi64_epi32(c)));
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn blocks_avx2(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+    // Two registers of four blocks each, of which the words fill one.
+    const LANES: usize = 8;
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
+    let numbers: [[__m256i; 2]; BATCH / LANES] = bytemuck::cast(*numbers);
+    for (at, numbers) in (0..BATCH).step_by(LANES).zip(numbers) {
+        let mut c = numbers.map(|blocks| [blocks, _mm256_srli_epi64::<32>(blocks), after[0], after[1]]);
+        for round in 0..ROUNDS {
+            let [k0, k1] = round_key(seed, round).map(lanes);
+            for c in &mut c {
+                let a = _mm256_mul_epu32(m0, c[0]);
+                let b = _mm256_mul_epu32(m1, c[2]);
+                c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(b), c[1]), k0);
+                c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(a), c[3]), k1);
+                c[1] = b;
+                c[3] = a;
+            }
+        }
+        let [low, high] = c.map(|c| c.map(|word| _mm256_castsi256_ps(word)));
+        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            // The even 32-bit lanes of both, half by half; then the halves in order.
+            let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(even);
+            out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(words));
         }
     }
 }

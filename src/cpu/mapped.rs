@@ -1,0 +1,385 @@
+//! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
+//! itself. The blocks of many are drawn at a time, wherever they are.
+
+use core::ops::Range;
+
+use super::words::{BATCH, Blocks, Instructions};
+use super::{Decide, Keep, TASK, TILE, draw};
+use crate::index_map::Dimension;
+use crate::{Dropout, IndexMap};
+
+/// From this length on a run is worth the words that are drawn at a time.
+const LONG_RUN: u64 = 32;
+
+/// Elements decided before they are applied, of columns: at least so many where rows are short, and at most so many
+/// where they are long.
+const PIECES: Range<usize> = 4096..1 << 20;
+
+/// How the elements of a map are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Rows are long runs of the stream.
+    Runs,
+    /// Rows share a decision each.
+    Shared,
+    /// Columns are runs of the stream: dimensions stored in another order.
+    Columns,
+    /// Anything else: short runs, or strides that no dimension undoes.
+    Scattered,
+}
+
+impl Way {
+    pub(super) fn of(map: &IndexMap) -> Self {
+        let mut dimensions = map.merged().iter().rev();
+        let Some(inner) = dimensions.next() else {
+            return Self::Scattered;
+        };
+        let is_long = |dimension: &Dimension| dimension.length >= LONG_RUN;
+        let has_columns = |rows: &Dimension| rows.stride == 1 && (is_long(inner) || is_long(rows));
+        match inner.stride {
+            0 if is_long(inner) => Self::Shared,
+            1 if is_long(inner) => Self::Runs,
+            2.. if dimensions.next().is_some_and(has_columns) => Self::Columns,
+            _ => Self::Scattered,
+        }
+    }
+}
+
+/// Elements decided before they are applied: of columns as many rows as blocks reach down, so that one is drawn once. A
+/// multiple of every mask word.
+pub(super) fn piece(map: &IndexMap) -> usize {
+    let columns = row_of(map).length as usize;
+    match Way::of(map) {
+        Way::Columns if columns < PIECES.start / 16 => (PIECES.start / columns / 32).max(1) * 32 * columns,
+        Way::Columns if columns <= PIECES.end / 32 => columns * if columns % 2 == 0 { 16 } else { 32 },
+        Way::Columns => PIECES.end,
+        _ => TILE,
+    }
+}
+
+/// Elements of one parallel task, a multiple of the piece.
+pub(super) fn task(map: &IndexMap) -> usize {
+    let piece = piece(map);
+    (TASK / piece).max(1) * piece
+}
+
+fn row_of(map: &IndexMap) -> Dimension {
+    map.merged()
+        .last()
+        .copied()
+        .unwrap_or(Dimension { length: 1, stride: 0 })
+}
+
+fn at_most(length: u64, most: usize) -> usize {
+    usize::try_from(length).map_or(most, |length| length.min(most))
+}
+
+/// Decides `len` elements from local index `first` on, whose runs are long or share a decision each.
+#[inline(always)]
+pub(super) fn decide_runs(
+    dropout: &Dropout,
+    map: &IndexMap,
+    first: u64,
+    len: usize,
+    instructions: impl Instructions,
+    decide: &mut impl Decide,
+) {
+    let mut runs = map.runs(first);
+    let mut at = 0;
+    if row_of(map).stride == 1 {
+        while at < len {
+            let (index, left) = runs.next_run();
+            let run = at..at + at_most(left, len - at);
+            at = run.end;
+            let start = dropout.with_element_offset(dropout.element_offset + index);
+            draw(&start, 0, run, instructions, decide);
+        }
+        return;
+    }
+    if let Some(keep) = Lanes::all_alike(dropout) {
+        decide.decide_all(instructions, 0..len, keep);
+        return;
+    }
+    let lanes = Lanes::of(dropout);
+    while at < len {
+        // As many runs as blocks are drawn at a time.
+        let mut places = [(0, 0); BATCH];
+        let mut ends = [len; BATCH];
+        let mut end = at;
+        for (place, run_end) in places.iter_mut().zip(&mut ends) {
+            if end == len {
+                break;
+            }
+            let (index, left) = runs.next_run();
+            *place = lanes.place(dropout.element_offset + index);
+            end += at_most(left, len - end);
+            *run_end = end;
+        }
+        let words = blocks(dropout, &places.map(|(block, _)| block), instructions);
+        for (k, (end, (_, lane))) in ends.into_iter().zip(places).enumerate() {
+            decide.decide_all(instructions, at..end, lanes.is_kept(&words, k, lane));
+            at = end;
+        }
+    }
+}
+
+/// Decides the elements from local index `first` on.
+#[inline(always)]
+pub(super) fn draw_mapped(
+    dropout: &Dropout,
+    map: &IndexMap,
+    first: u64,
+    keep: &mut [u8],
+    instructions: impl Instructions,
+) {
+    match (Way::of(map), Lanes::all_alike(dropout)) {
+        (_, Some(alike)) => keep.fill(u8::from(alike)),
+        (Way::Runs | Way::Shared, None) => {
+            let len = keep.len();
+            decide_runs(dropout, map, first, len, instructions, &mut Keep { keep });
+        }
+        (Way::Columns, None) => draw_columns(dropout, map, first, keep, instructions),
+        (Way::Scattered, None) => draw_scattered(dropout, map, first, keep, instructions),
+    }
+}
+
+#[inline(always)]
+fn blocks(dropout: &Dropout, numbers: &[u64; BATCH], instructions: impl Instructions) -> Blocks {
+    let mut words = [[0; BATCH]; 4];
+    instructions.blocks(dropout.seed, dropout.subsequence, numbers, &mut words);
+    words
+}
+
+/// How the integers of elements lie in a block.
+#[derive(Clone, Copy)]
+struct Lanes {
+    /// Random bits of an element.
+    bits: u32,
+    /// Elements of a block.
+    count: u64,
+    /// An element is kept whose integer is at most this.
+    limit: u32,
+}
+
+impl Lanes {
+    /// Where the probability decides, not the stream.
+    #[inline(always)]
+    fn all_alike(dropout: &Dropout) -> Option<bool> {
+        let probability = &dropout.probability;
+        (probability.keeps_none() || probability.keeps_all()).then(|| probability.keeps_all())
+    }
+
+    /// Of a probability that leaves something to decide.
+    #[inline(always)]
+    fn of(dropout: &Dropout) -> Self {
+        let random_bits = dropout.probability.random_bits();
+        Self {
+            bits: random_bits.bits(),
+            count: random_bits.lanes().into(),
+            limit: (dropout.probability.threshold() - 1) as u32,
+        }
+    }
+
+    /// Block and lane of a stream element.
+    #[inline(always)]
+    fn place(self, g: u64) -> (u64, usize) {
+        (g / self.count, (g % self.count) as usize)
+    }
+
+    #[inline(always)]
+    fn is_kept_word(self, word: u32, shift: u32) -> bool {
+        (word >> shift) & (u32::MAX >> (32 - self.bits)) <= self.limit
+    }
+
+    /// The decision of a lane of the block in column k.
+    #[inline(always)]
+    fn is_kept(self, words: &Blocks, k: usize, lane: usize) -> bool {
+        let bit = lane as u32 * self.bits;
+        self.is_kept_word(words[bit as usize / 32][k], bit % 32)
+    }
+
+    /// The decisions of a lane of all blocks.
+    #[inline(always)]
+    fn all_kept(self, words: &Blocks, lane: usize) -> [u8; BATCH] {
+        let bit = lane as u32 * self.bits;
+        let words = &words[bit as usize / 32];
+        core::array::from_fn(|k| u8::from(self.is_kept_word(words[k], bit % 32)))
+    }
+}
+
+/// Row by row in storage, but drawn down the columns.
+#[inline(always)]
+fn draw_columns(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
+    let row = row_of(map);
+    let mut at = 0;
+    while at < keep.len() {
+        let i = first + at as u64;
+        let mut coordinates = map.coordinates(i);
+        let (column, rows_left) = match (coordinates.next(), coordinates.next()) {
+            (Some((_, column)), Some((rows, at))) => (column, rows.length - at),
+            _ => return, // not reached: there are rows and columns
+        };
+        let left = keep.len() - at;
+        let columns = at_most(row.length - column, left);
+        // Whole rows where they are all there; else what is left of one.
+        let rows = if column == 0 {
+            at_most(rows_left, (left / columns).max(1))
+        } else {
+            1
+        };
+        let panel = Panel {
+            keep: &mut keep[at..at + rows * columns],
+            columns,
+            stride: row.stride,
+        };
+        let start = dropout.with_element_offset(dropout.element_offset + map.index(i));
+        if columns < LONG_RUN as usize && rows > 1 {
+            panel.draw_narrow(&start, instructions);
+        } else {
+            panel.draw(&start, instructions);
+        }
+        at += rows * columns;
+    }
+}
+
+/// Rows that neighbours in the stream stand in, below each other.
+struct Panel<'a> {
+    keep: &'a mut [u8],
+    columns: usize,
+    /// Distance of columns in the stream.
+    stride: u64,
+}
+
+impl Panel<'_> {
+    /// Many columns: as many side by side as blocks are drawn at a time, and down.
+    #[inline(always)]
+    fn draw(self, start: &Dropout, instructions: impl Instructions) {
+        const LANES: usize = 16;
+        let lanes = Lanes::of(start);
+        let rows = self.keep.len() / self.columns;
+        // Whether all columns start at the same lane of their blocks.
+        let is_even = self.stride.is_multiple_of(lanes.count);
+        if !is_even {
+            self.keep.fill(0);
+        }
+        for left in (0..self.columns).step_by(BATCH) {
+            let right = self.columns.min(left + BATCH);
+            let mut numbers = [0; BATCH];
+            let mut is_at = [[0u8; BATCH]; LANES];
+            let mut lanes_in_use = 0..0;
+            for (k, column) in (left..right).enumerate() {
+                let distance = (column as u64).wrapping_mul(self.stride);
+                let (block, lane) = lanes.place(start.element_offset.wrapping_add(distance));
+                numbers[k] = block;
+                is_at[lane][k] = 1;
+                lanes_in_use = lanes_in_use.start.min(lane)..lanes_in_use.end.max(lane + 1);
+            }
+            let first_lane = if is_even { lanes_in_use.end - 1 } else { 0 };
+            let mut drawn = 0;
+            while drawn < rows + lanes_in_use.end - 1 {
+                let words = blocks(start, &numbers, instructions);
+                for lane in 0..lanes.count as usize {
+                    let decisions = lanes.all_kept(&words, lane);
+                    let mut decide = |lane_of_row_0: usize, mask: Option<&[u8; BATCH]>| {
+                        let Some(row) = (drawn + lane).checked_sub(lane_of_row_0).filter(|&row| row < rows) else {
+                            return;
+                        };
+                        let row = &mut self.keep[row * self.columns..][left..right];
+                        match (mask, row.first_chunk_mut::<BATCH>()) {
+                            (None, Some(row)) => *row = decisions,
+                            (None, None) => row.copy_from_slice(&decisions[..row.len()]),
+                            (Some(mask), Some(row)) => {
+                                for k in 0..BATCH {
+                                    row[k] |= decisions[k] & mask[k];
+                                }
+                            }
+                            (Some(mask), None) => {
+                                for ((keep, decision), mask) in row.iter_mut().zip(decisions).zip(mask) {
+                                    *keep |= decision & mask;
+                                }
+                            }
+                        }
+                    };
+                    if is_even {
+                        decide(first_lane, None);
+                    } else {
+                        for (lane_of_row_0, mask) in is_at[..lanes.count as usize].iter().enumerate() {
+                            decide(lane_of_row_0, Some(mask));
+                        }
+                    }
+                }
+                drawn += lanes.count as usize;
+                numbers = numbers.map(|block| block.wrapping_add(1));
+            }
+        }
+    }
+
+    /// Few columns: each a run of the stream.
+    #[inline(always)]
+    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions) {
+        let mut column = [0u8; TILE];
+        for (panel, first_row) in self.keep.chunks_mut(TILE * self.columns).zip((0u64..).step_by(TILE)) {
+            let column = &mut column[..panel.len() / self.columns];
+            for n in 0..self.columns {
+                let distance = (n as u64).wrapping_mul(self.stride).wrapping_add(first_row);
+                let top = start.with_element_offset(start.element_offset.wrapping_add(distance));
+                draw(&top, 0, 0..column.len(), instructions, &mut Keep { keep: column });
+                for (row, &keep) in panel.chunks_exact_mut(self.columns).zip(&*column) {
+                    row[n] = keep;
+                }
+            }
+        }
+    }
+}
+
+/// Neighbours in storage that one block decides.
+#[derive(Clone, Copy, Default)]
+struct Stretch {
+    block: u64,
+    lane: usize,
+    len: usize,
+}
+
+#[inline(always)]
+fn draw_scattered(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
+    let lanes = Lanes::of(dropout);
+    let stride = row_of(map).stride;
+    let mut runs = map.runs(first);
+    let (mut index, mut left) = runs.next_run();
+    let (mut at, mut planned) = (0, 0);
+    while at < keep.len() {
+        let mut stretches = [Stretch::default(); BATCH];
+        for stretch in &mut stretches {
+            if planned == keep.len() {
+                break;
+            }
+            let (block, lane) = lanes.place(dropout.element_offset.wrapping_add(index));
+            let most = match stride {
+                0 => left,
+                1 => left.min(lanes.count - lane as u64),
+                _ => 1,
+            };
+            let len = at_most(most, keep.len() - planned);
+            *stretch = Stretch { block, lane, len };
+            planned += len;
+            left -= len as u64;
+            if left == 0 {
+                (index, left) = runs.next_run();
+            } else {
+                index = index.wrapping_add(stride.wrapping_mul(len as u64));
+            }
+        }
+        let words = blocks(dropout, &stretches.map(|stretch| stretch.block), instructions);
+        for (k, stretch) in stretches.iter().enumerate() {
+            let stretch_keep = &mut keep[at..at + stretch.len];
+            if stride == 1 {
+                for (keep, lane) in stretch_keep.iter_mut().zip(stretch.lane..) {
+                    *keep = u8::from(lanes.is_kept(&words, k, lane));
+                }
+            } else {
+                stretch_keep.fill(u8::from(lanes.is_kept(&words, k, stretch.lane)));
+            }
+            at += stretch.len;
+        }
+    }
+}

@@ -176,9 +176,66 @@ fn long_tensors_on_several_threads() {
             .unwrap()
             .shard(&[0..70_000, 1..4])
             .unwrap(),
+        // Columns in pieces shorter than a task, as long as one, and as long as they come.
+        IndexMap::plain(&[300, 700]).unwrap().permuted(&[1, 0]).unwrap(),
+        IndexMap::plain(&[5001, 40]).unwrap().permuted(&[1, 0]).unwrap(),
+        IndexMap::plain(&[70_000, 20]).unwrap().permuted(&[1, 0]).unwrap(),
     ];
     for map in &maps {
         forward(&dropout(RandomBits::B16), map, &painted(elements(map)));
+    }
+}
+
+/// Maps of every way in which the CPU path decides, each whole and from within a row on: lengths around those that are
+/// decided at a time, columns that start at one lane of their blocks and at many.
+#[test]
+fn rows_columns_and_neither() {
+    let transposed = |shape: &[u64]| {
+        let last = shape.len() - 1;
+        let order: Vec<_> = (0..last - 1).chain([last, last - 1]).collect();
+        IndexMap::plain(shape).unwrap().permuted(&order).unwrap()
+    };
+    let maps = [
+        // Columns: of a multiple of all blocks, of one, of none; more than one batch of them; few; very few.
+        transposed(&[2, 64, 96]),
+        transposed(&[3, 70, 40]),
+        transposed(&[3, 96, 49]),
+        transposed(&[2, 33, 150]),
+        transposed(&[300, 200]),
+        transposed(&[1050, 40]),
+        transposed(&[2, 3, 5000]),
+        transposed(&[2, 31, 33]),
+        transposed(&[40, 2]),
+        // Columns in a part of the stream only, and two dimensions further out.
+        IndexMap::plain(&[3, 64, 20])
+            .unwrap()
+            .shard(&[1..3, 0..64, 3..9])
+            .unwrap(),
+        IndexMap::new(&[3, 2, 50, 40], &[0, 1 << 40, 1, 51]).unwrap(),
+        // Neither: strides that no dimension undoes, short rows of each kind, single elements.
+        IndexMap::new(&[50, 100], &[1000, 3]).unwrap(),
+        IndexMap::new(&[500, 7], &[11, 1]).unwrap(),
+        IndexMap::new(&[500, 7], &[11, 3]).unwrap(),
+        IndexMap::new(&[700, 5], &[1, 0]).unwrap(),
+        IndexMap::new(&[20, 3, 40, 2], &[7, 1 << 50, 0, 5]).unwrap(),
+        // Rows, and decisions that rows share.
+        IndexMap::new(&[60, 100], &[400, 1]).unwrap(),
+        IndexMap::new(&[3, 60, 32], &[1 << 33, 0, 1]).unwrap(),
+        IndexMap::new(&[90, 33], &[3, 0]).unwrap(),
+    ];
+    for random_bits in RandomBits::ALL {
+        let dropout = dropout(random_bits);
+        for map in &maps {
+            let elements = map.elements();
+            let window = map.window(37, elements - 37 - 5).unwrap();
+            for map in [map, &window] {
+                forward(&dropout, map, &painted(self::elements(map)));
+            }
+        }
+        let alike = [0.0, 1.0].map(|p| Probability::new(p, random_bits).unwrap());
+        for (probability, map) in alike.iter().flat_map(|p| maps.iter().map(move |map| (p, map))) {
+            forward(&dropout.with_probability(*probability), map, &painted(elements(map)));
+        }
     }
 }
 

@@ -1,19 +1,19 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
-use core::ops::Range;
-
 use super::words::{BATCH, Blocks, Instructions};
-use super::{Decide, Keep, TASK, TILE, draw};
+use super::{Decide, Fetch, Keep, TASK, TILE, draw};
 use crate::index_map::Dimension;
 use crate::{Dropout, IndexMap};
 
 /// From this length on a run is worth the words that are drawn at a time.
 const LONG_RUN: u64 = 32;
 
-/// Elements decided before they are applied, of columns: at least so many where rows are short, and at most so many
-/// where they are long.
-const PIECES: Range<usize> = 4096..1 << 20;
+/// Elements of columns that are decided before they are applied, where that is enough rows.
+const PIECE: usize = 32_768;
+/// Rows of a piece at least, so that blocks reach into few; but a piece has no more elements than [`MAX_PIECE`].
+const MIN_ROWS: usize = 16;
+const MAX_PIECE: usize = 1 << 20;
 
 /// How the elements of a map are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +48,18 @@ impl Way {
 /// Elements decided before they are applied: of columns as many rows as blocks reach down, so that one is drawn once. A
 /// multiple of every mask word.
 pub(super) fn piece(map: &IndexMap) -> usize {
-    let columns = row_of(map).length as usize;
-    match Way::of(map) {
-        Way::Columns if columns < PIECES.start / 16 => (PIECES.start / columns / 32).max(1) * 32 * columns,
-        Way::Columns if columns <= PIECES.end / 32 => columns * if columns % 2 == 0 { 16 } else { 32 },
-        Way::Columns => PIECES.end,
-        _ => TILE,
+    if Way::of(map) != Way::Columns {
+        return TILE;
     }
+    let columns = at_most(row_of(map).length, MAX_PIECE);
+    let rows = (PIECE / columns).max(MIN_ROWS);
+    // As many as make whole words of a mask.
+    let rows = if columns % 2 == 0 {
+        rows / 16 * 16
+    } else {
+        rows.next_multiple_of(32)
+    };
+    (rows * columns).min(MAX_PIECE)
 }
 
 /// Elements of one parallel task, a multiple of the piece.
@@ -131,6 +136,7 @@ pub(super) fn draw_mapped(
     first: u64,
     keep: &mut [u8],
     instructions: impl Instructions,
+    ahead: &mut impl Fetch,
 ) {
     match (Way::of(map), Lanes::all_alike(dropout)) {
         (_, Some(alike)) => keep.fill(u8::from(alike)),
@@ -138,7 +144,7 @@ pub(super) fn draw_mapped(
             let len = keep.len();
             decide_runs(dropout, map, first, len, instructions, &mut Keep { keep });
         }
-        (Way::Columns, None) => draw_columns(dropout, map, first, keep, instructions),
+        (Way::Columns, None) => draw_columns(dropout, map, first, keep, instructions, ahead),
         (Way::Scattered, None) => draw_scattered(dropout, map, first, keep, instructions),
     }
 }
@@ -198,18 +204,28 @@ impl Lanes {
         self.is_kept_word(words[bit as usize / 32][k], bit % 32)
     }
 
-    /// The decisions of a lane of all blocks.
+    /// The decisions of a lane of all blocks. A loop, for closures are not compiled for the caller's instructions.
     #[inline(always)]
     fn all_kept(self, words: &Blocks, lane: usize) -> [u8; BATCH] {
         let bit = lane as u32 * self.bits;
-        let words = &words[bit as usize / 32];
-        core::array::from_fn(|k| u8::from(self.is_kept_word(words[k], bit % 32)))
+        let mut decisions = [0; BATCH];
+        for (decision, &word) in decisions.iter_mut().zip(&words[bit as usize / 32]) {
+            *decision = u8::from(self.is_kept_word(word, bit % 32));
+        }
+        decisions
     }
 }
 
 /// Row by row in storage, but drawn down the columns.
 #[inline(always)]
-fn draw_columns(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
+fn draw_columns(
+    dropout: &Dropout,
+    map: &IndexMap,
+    first: u64,
+    keep: &mut [u8],
+    instructions: impl Instructions,
+    ahead: &mut impl Fetch,
+) {
     let row = row_of(map);
     let mut at = 0;
     while at < keep.len() {
@@ -234,9 +250,9 @@ fn draw_columns(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], 
         };
         let start = dropout.with_element_offset(dropout.element_offset + map.index(i));
         if columns < LONG_RUN as usize && rows > 1 {
-            panel.draw_narrow(&start, instructions);
+            panel.draw_narrow(&start, instructions, ahead);
         } else {
-            panel.draw(&start, instructions);
+            panel.draw(&start, instructions, ahead);
         }
         at += rows * columns;
     }
@@ -253,74 +269,71 @@ struct Panel<'a> {
 impl Panel<'_> {
     /// Many columns: as many side by side as blocks are drawn at a time, and down.
     #[inline(always)]
-    fn draw(self, start: &Dropout, instructions: impl Instructions) {
-        const LANES: usize = 16;
+    fn draw(self, start: &Dropout, instructions: impl Instructions, ahead: &mut impl Fetch) {
+        // A multiple of every block.
+        const ROWS: usize = 64;
+        const MAX_LANES: usize = 16;
         let lanes = Lanes::of(start);
+        let count = lanes.count as usize;
         let rows = self.keep.len() / self.columns;
         // Whether all columns start at the same lane of their blocks.
         let is_even = self.stride.is_multiple_of(lanes.count);
-        if !is_even {
-            self.keep.fill(0);
-        }
+        let mut decisions = [[0u8; BATCH]; ROWS + MAX_LANES];
         for left in (0..self.columns).step_by(BATCH) {
             let right = self.columns.min(left + BATCH);
+            let mut first_lanes = [0u8; BATCH];
             let mut numbers = [0; BATCH];
-            let mut is_at = [[0u8; BATCH]; LANES];
-            let mut lanes_in_use = 0..0;
+            let mut lane = 0;
             for (k, column) in (left..right).enumerate() {
                 let distance = (column as u64).wrapping_mul(self.stride);
-                let (block, lane) = lanes.place(start.element_offset.wrapping_add(distance));
-                numbers[k] = block;
-                is_at[lane][k] = 1;
-                lanes_in_use = lanes_in_use.start.min(lane)..lanes_in_use.end.max(lane + 1);
+                (numbers[k], lane) = lanes.place(start.element_offset.wrapping_add(distance));
+                first_lanes[k] = lane as u8;
             }
-            let first_lane = if is_even { lanes_in_use.end - 1 } else { 0 };
-            let mut drawn = 0;
-            while drawn < rows + lanes_in_use.end - 1 {
-                let words = blocks(start, &numbers, instructions);
-                for lane in 0..lanes.count as usize {
-                    let decisions = lanes.all_kept(&words, lane);
-                    let mut decide = |lane_of_row_0: usize, mask: Option<&[u8; BATCH]>| {
-                        let Some(row) = (drawn + lane).checked_sub(lane_of_row_0).filter(|&row| row < rows) else {
-                            return;
-                        };
-                        let row = &mut self.keep[row * self.columns..][left..right];
-                        match (mask, row.first_chunk_mut::<BATCH>()) {
-                            (None, Some(row)) => *row = decisions,
-                            (None, None) => row.copy_from_slice(&decisions[..row.len()]),
-                            (Some(mask), Some(row)) => {
-                                for k in 0..BATCH {
-                                    row[k] |= decisions[k] & mask[k];
-                                }
-                            }
-                            (Some(mask), None) => {
-                                for ((keep, decision), mask) in row.iter_mut().zip(decisions).zip(mask) {
-                                    *keep |= decision & mask;
-                                }
-                            }
+            let first_row = if is_even { lane } else { 0 };
+            for top in (0..rows).step_by(ROWS) {
+                let height = ROWS.min(rows - top);
+                let drawn = (height + if is_even { lane } else { count - 1 }).div_ceil(count) * count;
+                for decisions in decisions[..drawn].chunks_exact_mut(count) {
+                    let words = blocks(start, &numbers, instructions);
+                    for (lane, decisions) in decisions.iter_mut().enumerate() {
+                        if lane % 4 == 0 {
+                            // In small helpings: memory takes only so many orders at a time.
+                            ahead.fetch_next(4 * BATCH);
                         }
-                    };
-                    if is_even {
-                        decide(first_lane, None);
-                    } else {
-                        for (lane_of_row_0, mask) in is_at[..lanes.count as usize].iter().enumerate() {
-                            decide(lane_of_row_0, Some(mask));
-                        }
+                        *decisions = lanes.all_kept(&words, lane);
+                    }
+                    for block in &mut numbers {
+                        *block = block.wrapping_add(1);
                     }
                 }
-                drawn += lanes.count as usize;
-                numbers = numbers.map(|block| block.wrapping_add(1));
+                if drawn > height && top + height < rows {
+                    // The last block reaches into the rows below.
+                    for block in &mut numbers {
+                        *block = block.wrapping_sub(((drawn - height) / count) as u64);
+                    }
+                }
+                if !is_even {
+                    raise(&mut decisions[..drawn], &first_lanes, count);
+                }
+                for (decisions, row) in decisions[first_row..].iter().zip(top..top + height) {
+                    let row = &mut self.keep[row * self.columns..][left..right];
+                    match row.first_chunk_mut::<BATCH>() {
+                        Some(row) => *row = *decisions,
+                        None => row.copy_from_slice(&decisions[..row.len()]),
+                    }
+                }
             }
         }
     }
 
     /// Few columns: each a run of the stream.
     #[inline(always)]
-    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions) {
+    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions, ahead: &mut impl Fetch) {
         let mut column = [0u8; TILE];
         for (panel, first_row) in self.keep.chunks_mut(TILE * self.columns).zip((0u64..).step_by(TILE)) {
             let column = &mut column[..panel.len() / self.columns];
             for n in 0..self.columns {
+                ahead.fetch_next(column.len());
                 let distance = (n as u64).wrapping_mul(self.stride).wrapping_add(first_row);
                 let top = start.with_element_offset(start.element_offset.wrapping_add(distance));
                 draw(&top, 0, 0..column.len(), instructions, &mut Keep { keep: column });
@@ -329,6 +342,25 @@ impl Panel<'_> {
                 }
             }
         }
+    }
+}
+
+/// Moves each column up by its own distance, below `most`, a power of two: by 1, by 2, by 4, ... where the distance has that.
+#[inline(always)]
+fn raise(rows: &mut [[u8; BATCH]], distances: &[u8; BATCH], most: usize) {
+    let mut step = 1;
+    while step < most {
+        let mut moves = [0u8; BATCH];
+        for (moves, &distance) in moves.iter_mut().zip(distances) {
+            *moves = if usize::from(distance) & step == 0 { 0 } else { 0xff };
+        }
+        for row in step..rows.len() {
+            let below = rows[row];
+            for ((above, below), moves) in rows[row - step].iter_mut().zip(below).zip(moves) {
+                *above = (below & moves) | (*above & !moves);
+            }
+        }
+        step *= 2;
     }
 }
 

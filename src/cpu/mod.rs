@@ -290,6 +290,53 @@ enum Data<'a, T> {
     None,
 }
 
+impl<T: Element> Data<'_, T> {
+    /// Starts to fetch elements `[at, at + len)`, as far as they exist.
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        match self {
+            Data::Apart(x, y) => {
+                instructions.fetch::<READ, _>(x, at, len);
+                instructions.fetch::<WRITE, _>(y, at, len);
+            }
+            Data::InPlace(y) => instructions.fetch::<WRITE, _>(y, at, len),
+            Data::Fused(fused, y) => {
+                fused.fetch(instructions, at, len);
+                instructions.fetch::<WRITE, _>(y, at, len);
+            }
+            Data::None => {}
+        }
+    }
+}
+
+/// Elements to be fetched bit by bit while decisions are drawn.
+trait Fetch {
+    /// Starts to fetch so many more.
+    fn fetch_next(&mut self, elements: usize);
+}
+
+struct Ahead<'a, 'd, T, I> {
+    data: &'a Data<'d, T>,
+    instructions: I,
+    at: usize,
+}
+
+impl<T: Element, I: Instructions> Fetch for Ahead<'_, '_, T, I> {
+    #[inline(always)]
+    fn fetch_next(&mut self, elements: usize) {
+        self.data.fetch(self.instructions, self.at, elements);
+        self.at = self.at.saturating_add(elements);
+    }
+}
+
+/// What is decided lies in the cache already.
+struct NothingAhead;
+
+impl Fetch for NothingAhead {
+    #[inline(always)]
+    fn fetch_next(&mut self, _elements: usize) {}
+}
+
 /// Where they are stored.
 enum Sink<'a> {
     None,
@@ -444,24 +491,25 @@ impl<T: Element> Job<'_, T> {
         while at < self.len {
             let end = self.len.min(at + piece);
             let keep = &mut keep[..end - at];
-            match &self.data {
-                Data::Apart(x, y) => {
-                    instructions.fetch::<READ, _>(x, end, piece);
-                    instructions.fetch::<WRITE, _>(y, end, piece);
-                }
-                Data::InPlace(y) => instructions.fetch::<WRITE, _>(y, end, piece),
-                Data::Fused(fused, y) => {
-                    fused.fetch(instructions, end, piece);
-                    instructions.fetch::<WRITE, _>(y, end, piece);
-                }
-                Data::None => {}
+            // What drawing takes long for is fetched meanwhile, else what comes next.
+            let draws_long = piece > TILE;
+            let mut ahead = Ahead {
+                data: &self.data,
+                instructions,
+                at: if draws_long { at } else { end },
+            };
+            if !draws_long {
+                ahead.fetch_next(piece);
             }
             match self.source {
                 Source::Drawn(dropout) => {
                     let first = (self.first + at) as u64;
                     draw(&dropout, first, 0..keep.len(), instructions, &mut Keep { keep });
                 }
-                Source::Mapped(dropout, map) => draw_mapped(dropout, map, (self.first + at) as u64, keep, instructions),
+                Source::Mapped(dropout, map) => {
+                    let first = (self.first + at) as u64;
+                    draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
+                }
                 Source::Seeded(draw, seeds) => draw_seeded(draw, seeds, (self.first + at) as u64, keep, instructions),
                 Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
@@ -767,7 +815,7 @@ fn draw_seeded(call: Draw<'_>, seeds: Seeds<'_>, first: u64, keep: &mut [u8], in
         let keep = &mut keep[at..end];
         let dropout = call.dropout.with_seed(seed);
         match call.map {
-            Some(map) => draw_mapped(&dropout, map, i, keep, instructions),
+            Some(map) => draw_mapped(&dropout, map, i, keep, instructions, &mut NothingAhead),
             None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
         }
         at = end;

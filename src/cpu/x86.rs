@@ -618,8 +618,8 @@ fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RandomBits;
     use crate::cpu::streams;
+    use crate::{Draw, IndexMap, RandomBits};
 
     /// Starts around carries of the low and of both words; nothing in them is symmetric.
     const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
@@ -773,12 +773,32 @@ mod tests {
             // such stores are assembly.
             let shifts = if cfg!(miri) { 0..0 } else { 1..20 };
             let streamed = shifts.map(|shift| (None, true, shift));
-            for (store, streams, shift) in stores.map(|store| (store, false, 0)).into_iter().chain(streamed) {
+            // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
+            let strides: [(&[u64], &[u64]); 5] = [
+                (&[50, 100], &[400, 1]),
+                (&[50, 100], &[1, 0]),
+                (&[50, 100], &[1, 64]),
+                (&[50, 100], &[1, 51]),
+                (&[1000, 5], &[7, 3]),
+            ];
+            let maps = strides.map(|(shape, strides)| Some(IndexMap::new(shape, strides).expect("a map")));
+            let plain = stores.map(|store| (store, false, 0)).into_iter().chain(streamed);
+            let mapped = maps
+                .iter()
+                .flat_map(|map| stores.map(|store| (store, false, 0, map.as_ref())));
+            let cases = plain
+                .map(|(store, streams, shift)| (store, streams, shift, None))
+                .chain(mapped);
+            for (store, streams, shift, map) in cases {
                 let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
                 let dropout = crate::Dropout::new(0.3, 5)
                     .expect("a probability")
                     .with_probability(probability);
                 let dropout = dropout.with_element_offset((1 << 34) - 999);
+                let draw = Draw {
+                    map,
+                    ..Draw::from(&dropout)
+                };
                 let run = |run_job: RunJob| {
                     let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
                     let sink = match store {
@@ -789,7 +809,7 @@ mod tests {
                     let job = Job {
                         sink,
                         streams,
-                        ..training(&dropout, 5000, Data::Apart(&x, &mut y[shift..][..5000]))
+                        ..training(draw, 5000, Data::Apart(&x, &mut y[shift..][..5000]))
                     };
                     run_job(job);
                     (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)
@@ -799,9 +819,39 @@ mod tests {
                     assert_eq!(
                         run(*run_job),
                         expected,
-                        "{name}, {random_bits:?}, {store:?}, {streams}, {shift}"
+                        "{name}, {random_bits:?}, {store:?}, {streams}, {shift}, {map:?}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_anywhere_equal_the_portable_ones() {
+        let mut number = 0xffff_fff0u64;
+        for _ in 0..50 {
+            let numbers = core::array::from_fn(|_| {
+                number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ 5;
+                number
+            });
+            let words = |instructions: &dyn Fn(&mut Blocks)| {
+                let mut words = [[0; BATCH]; 4];
+                instructions(&mut words);
+                words
+            };
+            let (seed, subsequence) = (number, number.rotate_left(13));
+            let expected = words(&|words| Portable.blocks(seed, subsequence, &numbers, words));
+            if let Some(avx512) = Avx512::detect() {
+                assert_eq!(
+                    words(&|words| avx512.blocks(seed, subsequence, &numbers, words)),
+                    expected
+                );
+            }
+            if let Some(avx2) = Avx2::detect() {
+                assert_eq!(
+                    words(&|words| avx2.blocks(seed, subsequence, &numbers, words)),
+                    expected
+                );
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
-use super::words::{BATCH, Blocks, Instructions};
-use super::{Decide, Fetch, Keep, TASK, TILE, draw};
-use crate::index_map::Dimension;
-use crate::{Dropout, IndexMap};
+use super::words::{BATCH, Blocks, Instructions, WORDS, Words};
+use super::{Decide, Decision, Fetch, Keep, TASK, TILE, draw};
+use crate::index_map::{Dimension, Runs};
+use crate::{Dropout, IndexMap, RandomBits};
 
 /// From this length on a run is worth the words that are drawn at a time.
 const LONG_RUN: u64 = 32;
@@ -89,9 +89,15 @@ pub(super) fn decide_runs(
     instructions: impl Instructions,
     decide: &mut impl Decide,
 ) {
+    if let Some(keep) = Lanes::all_alike(dropout) {
+        decide.decide_all(instructions, 0..len, keep);
+        return;
+    }
     let mut runs = map.runs(first);
     let mut at = 0;
-    if row_of(map).stride == 1 {
+    let row = row_of(map);
+    let lanes = Lanes::of(dropout);
+    if row.stride == 1 && row.length >= 4 * lanes.count * BATCH as u64 {
         while at < len {
             let (index, left) = runs.next_run();
             let run = at..at + at_most(left, len - at);
@@ -101,11 +107,14 @@ pub(super) fn decide_runs(
         }
         return;
     }
-    if let Some(keep) = Lanes::all_alike(dropout) {
-        decide.decide_all(instructions, 0..len, keep);
+    if row.stride == 1 {
+        match dropout.probability.random_bits() {
+            RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, len, instructions, decide),
+            RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, len, instructions, decide),
+            RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, len, instructions, decide),
+        }
         return;
     }
-    let lanes = Lanes::of(dropout);
     while at < len {
         // As many runs as blocks are drawn at a time.
         let mut places = [(0, 0); BATCH];
@@ -124,6 +133,62 @@ pub(super) fn decide_runs(
         for (k, (end, (_, lane))) in ends.into_iter().zip(places).enumerate() {
             decide.decide_all(instructions, at..end, lanes.is_kept(&words, k, lane));
             at = end;
+        }
+    }
+}
+
+/// Rows so short that the blocks of several are drawn at a time.
+#[inline(always)]
+fn decide_rows<L: Decision>(
+    dropout: &Dropout,
+    limit: u32,
+    mut runs: Runs<'_>,
+    len: usize,
+    instructions: impl Instructions,
+    decide: &mut impl Decide,
+) {
+    let lanes_a_block = 16 / size_of::<L>();
+    let (mut block, mut skipped, mut left) = (0, 0, 0);
+    let mut planned = 0;
+    let mut at = 0;
+    while at < len {
+        let mut numbers = [0u64; BATCH];
+        // Where a row, or what is left of it, begins in the drawn lanes, and how long it is.
+        let mut parts = [(0, 0); BATCH];
+        let mut count = 0;
+        let mut used = 0;
+        while used < BATCH && planned < len {
+            if left == 0 {
+                let (index, length) = runs.next_run();
+                let g = dropout.element_offset.wrapping_add(index);
+                block = g / lanes_a_block as u64;
+                skipped = (g % lanes_a_block as u64) as usize;
+                left = at_most(length, len - planned);
+            }
+            let most = (BATCH - used) * lanes_a_block - skipped;
+            let part = left.min(most);
+            let blocks = (skipped + part).div_ceil(lanes_a_block);
+            for (number, n) in numbers[used..used + blocks].iter_mut().zip(0..) {
+                *number = block.wrapping_add(n);
+            }
+            parts[count] = (used * lanes_a_block + skipped, part);
+            count += 1;
+            used += blocks;
+            planned += part;
+            left -= part;
+            block = block.wrapping_add(blocks as u64);
+            skipped = 0;
+        }
+        let Words(words) = &mut Words([0; WORDS]);
+        decide.fetch(instructions, planned, BATCH * lanes_a_block);
+        instructions.words_of(dropout.seed, dropout.subsequence, &numbers, words);
+        if cfg!(target_endian = "big") && size_of::<L>() < 4 {
+            *words = words.map(u32::to_le);
+        }
+        let lanes: &[L] = bytemuck::cast_slice(words);
+        for &(start, part) in &parts[..count] {
+            decide.decide(instructions, at, &lanes[start..start + part], limit);
+            at += part;
         }
     }
 }

@@ -13,7 +13,7 @@ pub const WORDS: usize = 128;
 pub(super) struct Words(pub(super) [u32; WORDS]);
 
 /// Blocks drawn at a time that may lie anywhere.
-pub const BATCH: usize = 32;
+pub const BATCH: usize = WORDS / 4;
 
 /// Word w of block k is `[w][k]`: what decides neighbours of different blocks lies side by side.
 pub(super) type Blocks = [[u32; BATCH]; 4];
@@ -28,7 +28,10 @@ pub trait Instructions: Copy {
     /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
 
-    /// The words of blocks anywhere.
+    /// The words of blocks anywhere, block by block.
+    fn words_of(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+
+    /// The words of blocks anywhere, word by word.
     fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
 
     /// K(x) of 32 f16, for a scale other than 0.
@@ -63,6 +66,13 @@ impl Instructions for Portable {
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         for (out, i) in out.chunks_exact_mut(4).zip(0..) {
             out.copy_from_slice(&block(seed, subsequence, first.wrapping_add(i)));
+        }
+    }
+
+    #[inline(always)]
+    fn words_of(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+        for (out, &number) in out.chunks_exact_mut(4).zip(numbers) {
+            out.copy_from_slice(&block(seed, subsequence, number));
         }
     }
 

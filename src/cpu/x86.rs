@@ -26,10 +26,10 @@ use core::arch::x86_64::{
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256, _mm512_add_epi32,
     _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpgt_epi16_mask,
     _mm512_cvtepi64_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
-    _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_set_epi64, _mm512_set1_epi16,
-    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi32,
-    _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_permutexvar_epi64, _mm512_set_epi64,
+    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64,
+    _mm512_srli_epi32, _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use std::sync::OnceLock;
@@ -99,6 +99,12 @@ impl Instructions for Avx512 {
     }
 
     #[inline(always)]
+    fn words_of(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+        // SAFETY: as above.
+        unsafe { words_of_avx512(seed, subsequence, numbers, out) }
+    }
+
+    #[inline(always)]
     fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
         // SAFETY: as above.
         unsafe { blocks_avx512(seed, subsequence, numbers, out) }
@@ -150,6 +156,12 @@ impl Instructions for Avx2 {
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         // SAFETY: self proves that the processor has the feature.
         unsafe { words_avx2(seed, subsequence, first, out) }
+    }
+
+    #[inline(always)]
+    fn words_of(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+        // SAFETY: as above.
+        unsafe { words_of_avx2(seed, subsequence, numbers, out) }
     }
 
     #[inline(always)]
@@ -335,7 +347,7 @@ fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS])
         return Portable.words(seed, subsequence, first, out);
     };
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
-    let order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+    let order = order_avx512();
     let [m0, m1] = MULTIPLIERS.map(lanes);
     let [n1, n20, n22, product] = [
         neighbours.first,
@@ -358,26 +370,49 @@ fn words_avx512(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS])
                 product,
             ]
         });
-        for round in 2..ROUNDS {
-            let [k0, k1] = round_key(seed, round).map(lanes);
-            for c in &mut c {
-                let a = _mm512_mul_epu32(m0, c[0]);
-                let b = _mm512_mul_epu32(m1, c[2]);
-                // 0x96: the exclusive or of three.
-                c[0] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(b), c[1], k0);
-                c[2] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(a), c[3], k1);
-                c[1] = b;
-                c[3] = a;
-            }
-        }
+        rounds_avx512(seed, 2, &mut c);
         for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
-            let low = _mm512_mask_blend_epi32(0xaaaa, c[0], _mm512_slli_epi64::<32>(c[1]));
-            let high = _mm512_mask_blend_epi32(0xaaaa, c[2], _mm512_slli_epi64::<32>(c[3]));
-            let (front, back) = out.split_at_mut(2 * BLOCKS);
-            front.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpacklo_epi64(low, high)));
-            back.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpackhi_epi64(low, high)));
+            join_avx512(c, out);
         }
     }
+}
+
+/// The rounds from `first` on.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn rounds_avx512<const N: usize>(seed: u64, first: usize, c: &mut [[__m512i; 4]; N]) {
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    for round in first..ROUNDS {
+        let [k0, k1] = round_key(seed, round).map(lanes);
+        for c in &mut *c {
+            let a = _mm512_mul_epu32(m0, c[0]);
+            let b = _mm512_mul_epu32(m1, c[2]);
+            // 0x96: the exclusive or of three.
+            c[0] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(b), c[1], k0);
+            c[2] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(a), c[3], k1);
+            c[1] = b;
+            c[3] = a;
+        }
+    }
+}
+
+/// The words of eight blocks, dealt to the lanes in [`order_avx512`], block by block.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn join_avx512(c: [__m512i; 4], out: &mut [u32]) {
+    let low = _mm512_mask_blend_epi32(0xaaaa, c[0], _mm512_slli_epi64::<32>(c[1]));
+    let high = _mm512_mask_blend_epi32(0xaaaa, c[2], _mm512_slli_epi64::<32>(c[3]));
+    let (front, back) = out.split_at_mut(out.len() / 2);
+    front.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpacklo_epi64(low, high)));
+    back.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpackhi_epi64(low, high)));
+}
+
+/// Which block goes to which lane, so that one unpack of word pairs lays them out in order.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn order_avx512() -> __m512i {
+    _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0)
 }
 
 #[target_feature(enable = "avx2")]
@@ -412,46 +447,68 @@ fn words_avx2(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
                 product,
             ]
         });
-        for round in 2..ROUNDS {
-            let [k0, k1] = round_key(seed, round).map(lanes);
-            for c in &mut c {
-                let a = _mm256_mul_epu32(m0, c[0]);
-                let b = _mm256_mul_epu32(m1, c[2]);
-                c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(b), c[1]), k0);
-                c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(a), c[3]), k1);
-                c[1] = b;
-                c[3] = a;
-            }
-        }
+        rounds_avx2(seed, 2, &mut c);
         for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
-            let low = _mm256_blend_epi32::<0b1010_1010>(c[0], _mm256_slli_epi64::<32>(c[1]));
-            let high = _mm256_blend_epi32::<0b1010_1010>(c[2], _mm256_slli_epi64::<32>(c[3]));
-            let (front, back) = out.split_at_mut(2 * BLOCKS);
-            front.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpacklo_epi64(low, high)));
-            back.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpackhi_epi64(low, high)));
+            join_avx2(c, out);
         }
+    }
+}
+
+/// The rounds from `first` on.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn rounds_avx2<const N: usize>(seed: u64, first: usize, c: &mut [[__m256i; 4]; N]) {
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    for round in first..ROUNDS {
+        let [k0, k1] = round_key(seed, round).map(lanes);
+        for c in &mut *c {
+            let a = _mm256_mul_epu32(m0, c[0]);
+            let b = _mm256_mul_epu32(m1, c[2]);
+            c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(b), c[1]), k0);
+            c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(a), c[3]), k1);
+            c[1] = b;
+            c[3] = a;
+        }
+    }
+}
+
+/// The words of four blocks, dealt to the lanes as 0, 2, 1, 3, block by block.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn join_avx2(c: [__m256i; 4], out: &mut [u32]) {
+    let low = _mm256_blend_epi32::<0b1010_1010>(c[0], _mm256_slli_epi64::<32>(c[1]));
+    let high = _mm256_blend_epi32::<0b1010_1010>(c[2], _mm256_slli_epi64::<32>(c[3]));
+    let (front, back) = out.split_at_mut(out.len() / 2);
+    front.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpacklo_epi64(low, high)));
+    back.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpackhi_epi64(low, high)));
+}
+
+/// The words of blocks anywhere, eight a register.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn drawn_avx512(seed: u64, subsequence: u64, numbers: [__m512i; BATCH / 8]) -> [[__m512i; 4]; BATCH / 8] {
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
+    let mut c = numbers.map(|blocks| [blocks, _mm512_srli_epi64::<32>(blocks), after[0], after[1]]);
+    rounds_avx512(seed, 0, &mut c);
+    c
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn words_of_avx512(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+    let numbers: [__m512i; BATCH / 8] = bytemuck::cast(*numbers);
+    let dealt = numbers.map(|numbers| _mm512_permutexvar_epi64(order_avx512(), numbers));
+    let c = drawn_avx512(seed, subsequence, dealt);
+    for (out, c) in out.chunks_exact_mut(WORDS / c.len()).zip(c) {
+        join_avx512(c, out);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn blocks_avx512(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
     const LANES: usize = 8;
-    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
-    let [m0, m1] = MULTIPLIERS.map(lanes);
-    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
-    let numbers: [__m512i; BATCH / LANES] = bytemuck::cast(*numbers);
-    let mut c = numbers.map(|blocks| [blocks, _mm512_srli_epi64::<32>(blocks), after[0], after[1]]);
-    for round in 0..ROUNDS {
-        let [k0, k1] = round_key(seed, round).map(lanes);
-        for c in &mut c {
-            let a = _mm512_mul_epu32(m0, c[0]);
-            let b = _mm512_mul_epu32(m1, c[2]);
-            c[0] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(b), c[1], k0);
-            c[2] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(a), c[3], k1);
-            c[1] = b;
-            c[3] = a;
-        }
-    }
+    let c = drawn_avx512(seed, subsequence, bytemuck::cast(*numbers));
     for (at, c) in (0..BATCH).step_by(LANES).zip(c) {
         for (out, c) in out.iter_mut().zip(c) {
             out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(_mm512_cvtepi64_epi32(c)));
@@ -459,27 +516,34 @@ fn blocks_avx512(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut 
     }
 }
 
+/// The words of eight blocks anywhere, four a register.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn drawn_avx2(seed: u64, subsequence: u64, numbers: [__m256i; 2]) -> [[__m256i; 4]; 2] {
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
+    let mut c = numbers.map(|blocks| [blocks, _mm256_srli_epi64::<32>(blocks), after[0], after[1]]);
+    rounds_avx2(seed, 0, &mut c);
+    c
+}
+
+#[target_feature(enable = "avx2")]
+fn words_of_avx2(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+    let numbers: [[__m256i; 2]; BATCH / 8] = bytemuck::cast(*numbers);
+    for (out, numbers) in out.chunks_exact_mut(WORDS / numbers.len()).zip(numbers) {
+        let dealt = numbers.map(|numbers| _mm256_permute4x64_epi64::<0b11_01_10_00>(numbers));
+        for (out, c) in out.chunks_exact_mut(16).zip(drawn_avx2(seed, subsequence, dealt)) {
+            join_avx2(c, out);
+        }
+    }
+}
+
 #[target_feature(enable = "avx2,f16c")]
 fn blocks_avx2(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
-    // Two registers of four blocks each, of which the words fill one.
     const LANES: usize = 8;
-    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
-    let [m0, m1] = MULTIPLIERS.map(lanes);
-    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
     let numbers: [[__m256i; 2]; BATCH / LANES] = bytemuck::cast(*numbers);
     for (at, numbers) in (0..BATCH).step_by(LANES).zip(numbers) {
-        let mut c = numbers.map(|blocks| [blocks, _mm256_srli_epi64::<32>(blocks), after[0], after[1]]);
-        for round in 0..ROUNDS {
-            let [k0, k1] = round_key(seed, round).map(lanes);
-            for c in &mut c {
-                let a = _mm256_mul_epu32(m0, c[0]);
-                let b = _mm256_mul_epu32(m1, c[2]);
-                c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(b), c[1]), k0);
-                c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(a), c[3]), k1);
-                c[1] = b;
-                c[3] = a;
-            }
-        }
+        let c = drawn_avx2(seed, subsequence, numbers);
         let [low, high] = c.map(|c| c.map(|word| _mm256_castsi256_ps(word)));
         for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
             // The even 32-bit lanes of both, half by half; then the halves in order.
@@ -619,6 +683,7 @@ fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
 mod tests {
     use super::*;
     use crate::cpu::streams;
+    use crate::philox::block;
     use crate::{Draw, IndexMap, RandomBits};
 
     /// Starts around carries of the low and of both words; nothing in them is symmetric.
@@ -827,32 +892,35 @@ mod tests {
     }
 
     #[test]
-    fn blocks_anywhere_equal_the_portable_ones() {
+    fn blocks_anywhere_are_those_of_the_definition() {
         let mut number = 0xffff_fff0u64;
         for _ in 0..50 {
             let numbers = core::array::from_fn(|_| {
                 number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ 5;
                 number
             });
-            let words = |instructions: &dyn Fn(&mut Blocks)| {
-                let mut words = [[0; BATCH]; 4];
-                instructions(&mut words);
-                words
-            };
             let (seed, subsequence) = (number, number.rotate_left(13));
-            let expected = words(&|words| Portable.blocks(seed, subsequence, &numbers, words));
+            let expected = numbers.map(|number| block(seed, subsequence, number));
+            let check = |name: &str, words: [u32; WORDS], blocks: Blocks| {
+                assert_eq!(words, bytemuck::cast::<_, [u32; WORDS]>(expected), "{name}");
+                for (w, words) in blocks.into_iter().enumerate() {
+                    assert_eq!(words, expected.map(|block| block[w]), "{name}, word {w}");
+                }
+            };
+            let (mut words, mut blocks) = ([0; WORDS], [[0; BATCH]; 4]);
             if let Some(avx512) = Avx512::detect() {
-                assert_eq!(
-                    words(&|words| avx512.blocks(seed, subsequence, &numbers, words)),
-                    expected
-                );
+                avx512.words_of(seed, subsequence, &numbers, &mut words);
+                avx512.blocks(seed, subsequence, &numbers, &mut blocks);
+                check("avx512", words, blocks);
             }
             if let Some(avx2) = Avx2::detect() {
-                assert_eq!(
-                    words(&|words| avx2.blocks(seed, subsequence, &numbers, words)),
-                    expected
-                );
+                avx2.words_of(seed, subsequence, &numbers, &mut words);
+                avx2.blocks(seed, subsequence, &numbers, &mut blocks);
+                check("avx2", words, blocks);
             }
+            Portable.words_of(seed, subsequence, &numbers, &mut words);
+            Portable.blocks(seed, subsequence, &numbers, &mut blocks);
+            check("portable", words, blocks);
         }
     }
 

@@ -106,6 +106,8 @@ function* ofDropout(vector) {
     alone: true,
   });
 
+  yield* asColumns({ name, call, x, y });
+
   // Every other 16 elements, from the first that starts a tile on; the last ones are cut.
   const offset = BigInt(`0x${call.element_offset}`);
   const first = Number((16n - (offset % 16n)) % 16n);
@@ -127,6 +129,24 @@ function* ofDropout(vector) {
       alone: true,
     });
   }
+}
+
+/** The elements of a case, as many as fit, as columns of a matrix with rows of one tile. */
+function* asColumns({ name, call, x, y }) {
+  const size = BYTES[call.dtype];
+  const rows = Math.floor(call.n / 16);
+  if (rows < 2) {
+    return;
+  }
+  const picked = (numbers) =>
+    packed(Array.from({ length: 16 * rows }, (_, i) => numbers[(i % 16) * rows + Math.floor(i / 16)]), size);
+  yield* drawn({
+    name: `${name}, as columns`,
+    call: { ...call, n: 16 * rows, shape: [rows, 16], mask_strides: ["1", rows.toString(16)] },
+    input: picked(x),
+    output: picked(y),
+    alone: true,
+  });
 }
 
 /** A case of `fused_v1.json`, over each of its buffers, and seeded. */

@@ -13,6 +13,9 @@ const SWIFTSHADER: &str = "swiftshader/vulkan";
 /// What the library's own loop is made of.
 const LIBRARY: [&str; 4] = ["wgpu-dropout", "wgpu-dropout-cli", "wgpu-dropout-fuzz", "xtask"];
 
+/// The page: linted on this machine's compiler, tested in a browser.
+const PAGE: [&str; 2] = ["--package", "wgpu-dropout-web"];
+
 /// Members that stand on large frameworks; their examples check their own output.
 const INTEGRATIONS: [(&str, &[&str]); 3] = [
     ("wgpu-dropout-burn", &["train_burn"]),
@@ -45,6 +48,7 @@ pub fn run() -> Result<ExitCode, Failure> {
             .args(["clippy", "--all-targets", "--all-features"])
             .args(LIGHT)
             .args(library())
+            .args(PAGE)
             .args(deny),
     )?;
     step(
@@ -60,6 +64,7 @@ pub fn run() -> Result<ExitCode, Failure> {
             .args(["doc", "--no-deps", "--all-features"])
             .args(LIGHT)
             .args(library())
+            .args(PAGE)
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
     step(
@@ -95,34 +100,12 @@ pub fn run() -> Result<ExitCode, Failure> {
     timed("guide", guide::check)?;
     let mut without = cargo();
     without.args(["test", "--package", "wgpu-dropout", "--no-default-features"]);
-    without.args(LIGHT).args(["--lib", "--test", "contract"]);
+    without.args(["--lib", "--test", "contract"]);
     step("tests without wgpu", &mut without)?;
-    browser()?;
+    timed("in a browser", web::test)?;
     integrations(&environment)?;
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
-}
-
-/// The page and its package: lints on this machine's compiler, tests in a browser.
-fn browser() -> Result<(), Failure> {
-    let web = ["--package", "wgpu-dropout-web"];
-    step(
-        "clippy of the page",
-        cargo()
-            .args(["clippy", "--all-targets"])
-            .args(LIGHT)
-            .args(web)
-            .args(["--", "--deny", "warnings"]),
-    )?;
-    step(
-        "docs of the page",
-        cargo()
-            .args(["doc", "--no-deps"])
-            .args(LIGHT)
-            .args(web)
-            .env("RUSTDOCFLAGS", "--deny warnings"),
-    )?;
-    timed("in a browser", web::test)
 }
 
 /// The same checks of the members under `integrations/`.
@@ -136,7 +119,10 @@ fn integrations(environment: &Environment) -> Result<(), Failure> {
     )?;
     step(
         "docs of the integrations",
-        build("doc").arg("--no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
+        // With the examples, so that dependencies have the features they have for the lints, and are read once.
+        build("doc")
+            .args(["--no-deps", "--lib", "--examples"])
+            .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
     let mut tests = build("test");
     step("tests and doc tests of the integrations", tests.envs(environment))?;

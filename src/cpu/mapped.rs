@@ -62,6 +62,11 @@ pub(super) fn piece(map: &IndexMap) -> usize {
     (rows * columns).min(MAX_PIECE)
 }
 
+/// Whether elements share decisions over rows so long that drawing them is next to nothing.
+pub(super) fn shares_far(map: &IndexMap) -> bool {
+    Way::of(map) == Way::Shared && row_of(map).length >= 4 * TILE as u64
+}
+
 /// Elements of one parallel task, a multiple of the piece.
 pub(super) fn task(map: &IndexMap) -> usize {
     let piece = piece(map);

@@ -731,13 +731,17 @@ impl<T: Element> Decide for Streamed<'_, T> {
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        apply_all(
-            instructions,
-            Some(&self.x[range.clone()]),
-            &mut self.y[range],
-            keep,
-            self.scale,
-        );
+        let whole = self.buffer.0.len();
+        let (x, y) = (&self.x[range.clone()], &mut self.y[range]);
+        if x.len() < whole {
+            // Too short for the way through the buffer.
+            return apply_all(instructions, Some(x), y, keep, self.scale);
+        }
+        for (x, y) in x.chunks(whole).zip(y.chunks_mut(whole)) {
+            let buffer = &mut self.buffer.0[..x.len()];
+            apply_all(instructions, Some(x), buffer, keep, self.scale);
+            instructions.stream(buffer, y);
+        }
     }
 }
 
@@ -863,12 +867,13 @@ fn draw_lanes<L: Decision>(
 
 /// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less
 /// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
-fn streams<T: Element>(len: usize, random_bits: RandomBits) -> bool {
+fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Option<&IndexMap>) -> bool {
     #[cfg(target_arch = "x86_64")]
     let cache = x86::third_level_cache();
     #[cfg(not(target_arch = "x86_64"))]
     let cache = usize::MAX;
-    let is_cheap = T::DTYPE != DType::F32 || random_bits == RandomBits::B8;
+    let shares_far = map.is_some_and(mapped::shares_far);
+    let is_cheap = T::DTYPE != DType::F32 || random_bits == RandomBits::B8 || shares_far;
     is_cheap && len.saturating_mul(size_of::<T>()) / 2 >= cache
 }
 
@@ -889,7 +894,7 @@ fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a
         },
         data,
         sink: Sink::None,
-        streams: streams::<T>(len, dropout.probability.random_bits()),
+        streams: streams::<T>(len, dropout.probability.random_bits(), map),
     }
 }
 

@@ -839,9 +839,10 @@ mod tests {
             let shifts = if cfg!(miri) { 0..0 } else { 1..20 };
             let streamed = shifts.map(|shift| (None, true, shift));
             // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
-            let strides: [(&[u64], &[u64]); 5] = [
+            let strides: [(&[u64], &[u64]); 6] = [
                 (&[50, 100], &[400, 1]),
                 (&[50, 100], &[1, 0]),
+                (&[4, 1250], &[1, 0]),
                 (&[50, 100], &[1, 64]),
                 (&[50, 100], &[1, 51]),
                 (&[1000, 5], &[7, 3]),
@@ -960,9 +961,14 @@ mod tests {
             (RandomBits::B16, false),
             (RandomBits::B8, true),
         ] {
-            assert_eq!(streams::<f32>(cache / 2, random_bits), of_f32);
-            assert!(streams::<bf16>(cache, random_bits));
-            assert!(!streams::<bf16>(cache - 1, random_bits) && !streams::<f32>(cache / 2 - 1, random_bits));
+            assert_eq!(streams::<f32>(cache / 2, random_bits, None), of_f32);
+            assert!(streams::<bf16>(cache, random_bits, None));
+            assert!(!streams::<bf16>(cache - 1, random_bits, None));
+            assert!(!streams::<f32>(cache / 2 - 1, random_bits, None));
+            let [shared, rows] =
+                [0, 1].map(|stride| IndexMap::new(&[cache as u64, 4096], &[1 << 20, stride]).expect("a map"));
+            assert!(streams::<f32>(cache / 2, random_bits, Some(&shared)));
+            assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&rows)), of_f32);
         }
     }
 }

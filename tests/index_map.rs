@@ -6,7 +6,10 @@
 mod common;
 
 use common::{Bits as _, painted};
-use wgpu_dropout::{Dropout, IndexMap, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference};
+use wgpu_dropout::rand_core::Rng as _;
+use wgpu_dropout::{
+    Dropout, IndexMap, Philox4x32, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference,
+};
 
 const SHAPE: [u64; 3] = [5, 12, 70];
 
@@ -236,6 +239,46 @@ fn rows_columns_and_neither() {
         for (probability, map) in alike.iter().flat_map(|p| maps.iter().map(move |map| (p, map))) {
             forward(&dropout.with_probability(*probability), map, &painted(elements(map)));
         }
+    }
+}
+
+/// Shards of tensors of any shape, in any order of storage, from anywhere in them on.
+#[test]
+fn any_shape_in_any_order() {
+    let mut random = Philox4x32::new(2026, 11);
+    let mut below = |end: u64| u64::from(random.next_u32()) % end;
+    for _ in 0..400 {
+        let shape: Vec<_> = (0..2 + below(3))
+            .map(|_| {
+                let longest = [3, 9, 70, 130][below(4) as usize];
+                1 + below(longest)
+            })
+            .collect();
+        if !(60..40_000).contains(&shape.iter().product::<u64>()) {
+            continue;
+        }
+        let ranges: Vec<_> = shape
+            .iter()
+            .map(|&length| {
+                let start = if below(3) == 0 { below(length) } else { 0 };
+                start..start + 1 + below(length - start)
+            })
+            .collect();
+        let mut order: Vec<_> = (0..shape.len()).collect();
+        for n in (1..order.len()).rev() {
+            order.swap(n, below(n as u64 + 1) as usize);
+        }
+        let noise: Vec<_> = shape
+            .iter()
+            .map(|&length| if below(5) == 0 { 1 } else { length })
+            .collect();
+        let map = IndexMap::noise_shape(&shape, &noise).unwrap();
+        let map = map.shard(&ranges).unwrap().permuted(&order).unwrap();
+        let first = below(map.elements());
+        let map = map.window(first, map.elements() - first).unwrap();
+        let random_bits = RandomBits::ALL[below(3) as usize];
+        let dropout = dropout(random_bits).with_element_offset((1 << 36) - below(1 << 12));
+        forward(&dropout, &map, &painted(elements(&map)));
     }
 }
 

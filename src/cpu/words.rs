@@ -13,7 +13,7 @@ pub const WORDS: usize = 128;
 pub(super) struct Words(pub(super) [u32; WORDS]);
 
 /// Blocks drawn at a time that may lie anywhere.
-pub const BATCH: usize = WORDS / 4;
+pub(super) const BATCH: usize = WORDS / 4;
 
 /// Word w of block k is `[w][k]`: what decides neighbours of different blocks lies side by side.
 pub(super) type Blocks = [[u32; BATCH]; 4];

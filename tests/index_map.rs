@@ -8,7 +8,7 @@ mod common;
 use common::{Bits as _, painted};
 use wgpu_dropout::rand_core::Rng as _;
 use wgpu_dropout::{
-    Dropout, IndexMap, Philox4x32, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference,
+    Dropout, IndexMap, Neighbours, Philox4x32, Probability, RandomBits, SliceError, bit_mask_words, cpu, reference,
 };
 
 const SHAPE: [u64; 3] = [5, 12, 70];
@@ -45,6 +45,14 @@ fn forward(dropout: &Dropout, map: &IndexMap, x: &[f32]) -> Vec<f32> {
     cpu::byte_mask(dropout.over(map), &mut bytes).unwrap();
     reference::byte_mask(dropout.over(map), &mut expected).unwrap();
     assert_eq!(bytes, expected);
+    let neighbours = Neighbours {
+        bias: None,
+        residual: Some(x),
+    };
+    let mut fused = vec![7.0; x.len()];
+    reference::forward_fused(dropout.over(map), x, neighbours, &mut fused).unwrap();
+    cpu::forward_fused(dropout.over(map), x, neighbours, &mut z).unwrap();
+    f32::assert_same(&z, &fused, "with a residual");
     y
 }
 

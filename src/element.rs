@@ -136,7 +136,7 @@ pub(crate) mod sealed {
     use super::{bf16, f16};
 
     /// What only this crate can implement: each path's own K(x).
-    pub trait Sealed: crate::reference::Kept + crate::cpu::Scale {}
+    pub trait Sealed: crate::reference::Kept + crate::cpu::Scale + crate::cpu::Compiled {}
 
     impl Sealed for f32 {}
     impl Sealed for f16 {}

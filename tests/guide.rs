@@ -124,7 +124,9 @@ fn code(docs: &str) -> String {
 fn every_public_item_has_an_example() {
     // Public for a sealed trait's sake alone: no one can name what is in there.
     let unreachable = [
-        "cpu/words.rs: WORDS",
+        "cpu/job.rs: Compiled",
+        "cpu/job.rs: Job",
+        "cpu/scale.rs: Scale",
         "cpu/words.rs: Instructions",
         "element.rs: Sealed",
     ];

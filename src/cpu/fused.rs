@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::job::{Data, training};
 use super::words::{Instructions, READ};
-use super::{Data, training};
 use crate::fused::{Neighbours, check_rows, rows_of_a_partial_sum};
 use crate::{Draw, Element, SliceError};
 

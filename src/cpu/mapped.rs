@@ -1,8 +1,9 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
+use super::decide::{Decide, Decision, Keep, draw};
+use super::job::{Fetch, TASK, TILE};
 use super::words::{BATCH, Blocks, Instructions, WORDS, Words};
-use super::{Decide, Decision, Fetch, Keep, TASK, TILE, draw};
 use crate::index_map::{Dimension, Runs};
 use crate::{Dropout, IndexMap, RandomBits};
 

@@ -2,11 +2,11 @@
 
 use half::{bf16, f16};
 
-use super::Scale;
+use super::scale::Scale;
 use crate::philox::block;
 
 /// Words drawn at a time. Few, so that the processor fetches the next elements while it still computes.
-pub const WORDS: usize = 128;
+pub(super) const WORDS: usize = 128;
 
 /// Those words, aligned to a cache line: a wide load or store across two of them costs twice.
 #[repr(align(64))]

@@ -36,7 +36,7 @@ use std::sync::OnceLock;
 
 use half::{bf16, f16};
 
-use super::Job;
+use super::job::Job;
 use super::words::{BATCH, Blocks, Instructions, Portable, WORDS};
 use crate::Element;
 use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
@@ -682,7 +682,7 @@ fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::streams;
+    use crate::cpu::job::streams;
     use crate::philox::block;
     use crate::{Draw, IndexMap, RandomBits};
 
@@ -709,7 +709,7 @@ mod tests {
     }
 
     fn check_products(instructions: impl Instructions) {
-        use crate::cpu::Scale as _;
+        use crate::cpu::scale::Scale as _;
         for scale in [
             1.0,
             1.0f32 / 0.9,
@@ -779,7 +779,7 @@ mod tests {
     #[test]
     fn fused_jobs_equal_the_portable_ones() {
         use crate::cpu::fused::Fused;
-        use crate::cpu::{Data, training};
+        use crate::cpu::job::{Data, training};
         let bits: Vec<f16> = (0..3 * 5005u32)
             .map(|i| f16::from_bits((i.wrapping_mul(2_654_435_761) >> 11) as u16))
             .collect();
@@ -809,7 +809,8 @@ mod tests {
     #[test]
     #[allow(clippy::print_stdout, reason = "says what there was to compare")]
     fn jobs_equal_the_portable_ones() {
-        use crate::cpu::{Data, MaskFormat, Sink, training};
+        use crate::MaskFormat;
+        use crate::cpu::job::{Data, Sink, training};
         type RunJob = fn(Job<'_, f32>);
         let mut sets: Vec<(&str, RunJob)> = Vec::new();
         if Avx512::detect().is_some() {

@@ -1,0 +1,359 @@
+//! Keep decisions along the stream, and what is done with them piece by piece.
+
+use core::ops::Range;
+
+use super::job::NothingAhead;
+use super::mapped::draw_mapped;
+use super::words::{Instructions, READ, WORDS, WRITE, Words};
+use crate::draw::Seeds;
+use crate::{Draw, Dropout, Element, RandomBits};
+
+#[inline(always)]
+pub(super) fn decided<T: Element>(x: T, keep: bool, scale: f32) -> T {
+    if keep { x.scaled(scale) } else { T::zeroed() }
+}
+
+#[inline(always)]
+pub(super) fn unpack_bits(bits: &[u32], keep: &mut [u8]) {
+    for (lanes, word) in keep.chunks_mut(32).zip(bits) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane = (word >> i & 1) as u8;
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn pack_bits(keep: &[u8], bits: &mut [u32]) {
+    for (lanes, word) in keep.chunks(32).zip(bits) {
+        *word = lanes
+            .iter()
+            .enumerate()
+            .fold(0, |word, (i, &lane)| word | u32::from(lane) << i);
+    }
+}
+
+/// What decides about an element: its random bits as they lie in the words of the stream, little-endian, which
+/// keep it where the integer is at most the limit; or a byte of a mask.
+pub(super) trait Decision: bytemuck::Pod {
+    fn is_kept(self, limit: u32) -> bool;
+}
+
+impl Decision for u32 {
+    #[inline(always)]
+    fn is_kept(self, limit: u32) -> bool {
+        self <= limit
+    }
+}
+
+impl Decision for u16 {
+    #[inline(always)]
+    fn is_kept(self, limit: u32) -> bool {
+        Self::from_le(self) <= limit as Self
+    }
+}
+
+impl Decision for u8 {
+    #[inline(always)]
+    fn is_kept(self, limit: u32) -> bool {
+        self <= limit as Self
+    }
+}
+
+/// A byte of a mask: kept where it is not 0.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub(super) struct KeepByte(u8);
+
+impl Decision for KeepByte {
+    #[inline(always)]
+    fn is_kept(self, _limit: u32) -> bool {
+        self.0 != 0
+    }
+}
+
+/// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
+#[inline(always)]
+pub(super) fn apply<T: Element, D: Decision>(
+    instructions: impl Instructions,
+    x: Option<&[T]>,
+    y: &mut [T],
+    decisions: &[D],
+    limit: u32,
+    scale: f32,
+) {
+    if T::BY_32 && scale != 0.0 {
+        // All of them first, then what is dropped: two short loops, each of which is vectorised.
+        if let Some(x) = x {
+            y.copy_from_slice(x);
+        }
+        scale_by_32(instructions, y, scale);
+        for (y, decision) in y.iter_mut().zip(decisions) {
+            *y = if decision.is_kept(limit) { *y } else { T::zeroed() };
+        }
+        return;
+    }
+    match x {
+        Some(x) => {
+            for ((y, &x), decision) in y.iter_mut().zip(x).zip(decisions) {
+                *y = decided(x, decision.is_kept(limit), scale);
+            }
+        }
+        None => {
+            for (y, decision) in y.iter_mut().zip(decisions) {
+                *y = decided(*y, decision.is_kept(limit), scale);
+            }
+        }
+    }
+}
+
+/// [`apply`] where all are decided alike.
+#[inline(always)]
+pub(super) fn apply_all<T: Element>(
+    instructions: impl Instructions,
+    x: Option<&[T]>,
+    y: &mut [T],
+    keep: bool,
+    scale: f32,
+) {
+    if !keep {
+        y.fill(T::zeroed());
+        return;
+    }
+    match x {
+        Some(x) if T::BY_32 && scale != 0.0 => {
+            y.copy_from_slice(x);
+            scale_by_32(instructions, y, scale);
+        }
+        None if T::BY_32 && scale != 0.0 => scale_by_32(instructions, y, scale),
+        Some(x) => y.iter_mut().zip(x).for_each(|(y, x)| *y = x.scaled(scale)),
+        None => y.iter_mut().for_each(|y| *y = y.scaled(scale)),
+    }
+}
+
+#[inline(always)]
+pub(super) fn scale_by_32<T: Element>(instructions: impl Instructions, y: &mut [T], scale: f32) {
+    let mut chunks = y.chunks_exact_mut(32);
+    for chunk in &mut chunks {
+        if let Some(chunk) = chunk.first_chunk_mut() {
+            *chunk = T::scaled_32(*chunk, scale, instructions);
+        }
+    }
+    for y in chunks.into_remainder() {
+        *y = y.scaled(scale);
+    }
+}
+
+/// What is done with decisions, piece by piece.
+pub(super) trait Decide {
+    /// Starts to fetch elements `[at, at + len)` of the run, as far as they exist.
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
+    /// Elements `[at, at + lanes.len())` of the run.
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32);
+    /// All of a range, alike.
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool);
+}
+
+pub(super) struct Apart<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) y: &'a mut [T],
+    pub(super) scale: f32,
+}
+
+impl<T: Element> Decide for Apart<'_, T> {
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch::<READ, _>(self.x, at, len);
+        instructions.fetch::<WRITE, _>(self.y, at, len);
+    }
+
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
+        apply(instructions, Some(x), y, lanes, limit, self.scale);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        apply_all(
+            instructions,
+            Some(&self.x[range.clone()]),
+            &mut self.y[range],
+            keep,
+            self.scale,
+        );
+    }
+}
+
+/// [`Apart`], past the caches.
+pub(super) struct Streamed<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) y: &'a mut [T],
+    pub(super) scale: f32,
+    pub(super) buffer: Buffer<T>,
+}
+
+/// As many elements as the words drawn at a time decide at most, aligned as [`Words`] are.
+#[repr(align(64))]
+pub(super) struct Buffer<T>(pub(super) [T; WORDS * 4]);
+
+impl<T: Element> Decide for Streamed<'_, T> {
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch::<READ, _>(self.x, at, len);
+    }
+
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
+        let buffer = &mut self.buffer.0[..lanes.len()];
+        apply(instructions, Some(x), buffer, lanes, limit, self.scale);
+        instructions.stream(buffer, y);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let whole = self.buffer.0.len();
+        let (x, y) = (&self.x[range.clone()], &mut self.y[range]);
+        if x.len() < whole {
+            // Too short for the way through the buffer.
+            return apply_all(instructions, Some(x), y, keep, self.scale);
+        }
+        for (x, y) in x.chunks(whole).zip(y.chunks_mut(whole)) {
+            let buffer = &mut self.buffer.0[..x.len()];
+            apply_all(instructions, Some(x), buffer, keep, self.scale);
+            instructions.stream(buffer, y);
+        }
+    }
+}
+
+pub(super) struct InPlace<'a, T> {
+    pub(super) y: &'a mut [T],
+    pub(super) scale: f32,
+}
+
+impl<T: Element> Decide for InPlace<'_, T> {
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch::<WRITE, _>(self.y, at, len);
+    }
+
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let y = &mut self.y[at..at + lanes.len()];
+        apply(instructions, None, y, lanes, limit, self.scale);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        apply_all(instructions, None, &mut self.y[range], keep, self.scale);
+    }
+}
+
+/// Decisions as bytes, 1 = kept.
+pub(super) struct Keep<'a> {
+    pub(super) keep: &'a mut [u8],
+}
+
+impl Decide for Keep<'_> {
+    /// The decisions lie in the first-level cache; the job fetches the tensor.
+    #[inline(always)]
+    fn fetch(&self, _instructions: impl Instructions, _at: usize, _len: usize) {}
+
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, _instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        for (keep, lane) in self.keep[at..at + lanes.len()].iter_mut().zip(lanes) {
+            *keep = u8::from(lane.is_kept(limit));
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        self.keep[range].fill(u8::from(keep));
+    }
+}
+
+/// Decides elements of a run, the first of which is `first` elements behind the call's first.
+#[inline(always)]
+pub(super) fn draw(
+    dropout: &Dropout,
+    first: u64,
+    run: Range<usize>,
+    instructions: impl Instructions,
+    decide: &mut impl Decide,
+) {
+    let probability = &dropout.probability;
+    if probability.keeps_none() || probability.keeps_all() {
+        decide.decide_all(instructions, run, probability.keeps_all());
+        return;
+    }
+    // At least 1 and below 2^b here.
+    let limit = (probability.threshold() - 1) as u32;
+    match probability.random_bits() {
+        RandomBits::B32 => draw_lanes::<u32>(dropout, first, run, instructions, decide, limit),
+        RandomBits::B16 => draw_lanes::<u16>(dropout, first, run, instructions, decide, limit),
+        RandomBits::B8 => draw_lanes::<u8>(dropout, first, run, instructions, decide, limit),
+    }
+}
+
+/// Decides the elements from local index `first` on, stretch by stretch of those that share a seed.
+#[inline(always)]
+pub(super) fn draw_seeded(
+    call: Draw<'_>,
+    seeds: Seeds<'_>,
+    first: u64,
+    keep: &mut [u8],
+    instructions: impl Instructions,
+) {
+    let mut at = 0;
+    while at < keep.len() {
+        let i = first + at as u64;
+        let (seed, left) = seeds.of(i);
+        let end = at.saturating_add(left as usize).min(keep.len());
+        let keep = &mut keep[at..end];
+        let dropout = call.dropout.with_seed(seed);
+        match call.map {
+            Some(map) => draw_mapped(&dropout, map, i, keep, instructions, &mut NothingAhead),
+            None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
+        }
+        at = end;
+    }
+}
+
+#[inline(always)]
+pub(super) fn draw_lanes<L: Decision>(
+    dropout: &Dropout,
+    first: u64,
+    run: Range<usize>,
+    instructions: impl Instructions,
+    decide: &mut impl Decide,
+    limit: u32,
+) {
+    let lanes_a_block = (16 / size_of::<L>()) as u64;
+    let g = dropout.element_offset + first;
+    let mut block = g / lanes_a_block;
+    // Lanes of the first block that belong to elements before the run.
+    let mut skipped = (g % lanes_a_block) as usize;
+    let Words(words) = &mut Words([0; WORDS]);
+    let Range {
+        start: mut at,
+        end: len,
+    } = run;
+    while at < len {
+        decide.fetch(
+            instructions,
+            at + WORDS * 4 / size_of::<L>(),
+            WORDS * 4 / size_of::<L>(),
+        );
+        instructions.words(dropout.seed, dropout.subsequence, block, words);
+        if cfg!(target_endian = "big") && size_of::<L>() < 4 {
+            *words = words.map(u32::to_le);
+        }
+        let lanes: &[L] = bytemuck::cast_slice(words);
+        let end = len.min(at + lanes.len() - skipped);
+        decide.decide(instructions, at, &lanes[skipped..skipped + end - at], limit);
+        at = end;
+        skipped = 0;
+        // May pass the last block of the sequence, but then nothing is left to draw.
+        block = block.wrapping_add((WORDS / 4) as u64);
+    }
+}

@@ -1,0 +1,198 @@
+//! K(x) of the CPU path, contract section 5, as compilers vectorise it.
+
+use half::{bf16, f16};
+
+use super::words::Instructions;
+
+/// K(x), contract section 5, without a branch, so that compilers vectorise it.
+pub trait Scale: Copy {
+    #[must_use]
+    fn scaled(self, scale: f32) -> Self;
+
+    /// Widened to f32 without loss.
+    #[must_use]
+    fn widened(self) -> f32;
+
+    /// Rounded to nearest even; any NaN becomes the canonical one.
+    #[must_use]
+    fn narrowed(wide: f32) -> Self;
+
+    /// Whether instruction sets have a way of their own, [`scaled_32`](Self::scaled_32).
+    const BY_32: bool = false;
+
+    /// Thirty-two at once, by a scale other than 0.
+    #[must_use]
+    #[inline(always)]
+    fn scaled_32(x: [Self; 32], scale: f32, _instructions: impl Instructions) -> [Self; 32] {
+        x.map(|x| x.scaled(scale))
+    }
+
+    /// Whether instruction sets have conversions of their own, [`widened_32`](Self::widened_32) and
+    /// [`narrowed_32`](Self::narrowed_32).
+    const CONVERTED_BY_32: bool = false;
+
+    /// Thirty-two at once.
+    #[must_use]
+    #[inline(always)]
+    fn widened_32(x: [Self; 32], _instructions: impl Instructions) -> [f32; 32] {
+        x.map(Self::widened)
+    }
+
+    /// Thirty-two at once.
+    #[must_use]
+    #[inline(always)]
+    fn narrowed_32(wide: [f32; 32], _instructions: impl Instructions) -> [Self; 32] {
+        wide.map(Self::narrowed)
+    }
+}
+
+/// The f32 product; `quiet` marks a NaN operand, infinity times zero gives the canonical NaN.
+#[inline(always)]
+fn product(x: f32, scale: f32) -> u32 {
+    let product = x * scale;
+    if product.is_nan() {
+        0x7fc0_0000
+    } else {
+        product.to_bits()
+    }
+}
+
+impl Scale for f32 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn narrowed(wide: f32) -> Self {
+        if wide.is_nan() {
+            Self::from_bits(0x7fc0_0000)
+        } else {
+            wide
+        }
+    }
+
+    #[inline(always)]
+    fn scaled(self, scale: f32) -> Self {
+        let bits = if self.is_nan() {
+            self.to_bits() | 0x0040_0000
+        } else {
+            product(self, scale)
+        };
+        Self::from_bits(bits)
+    }
+}
+
+/// Rounds anything but a NaN to the nearest bf16, ties to even.
+#[inline(always)]
+fn f32_to_bf16(bits: u32) -> u16 {
+    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+impl Scale for bf16 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn narrowed(wide: f32) -> Self {
+        Self::from_bits(if wide.is_nan() {
+            0x7fc0
+        } else {
+            f32_to_bf16(wide.to_bits())
+        })
+    }
+
+    const BY_32: bool = true;
+
+    #[inline(always)]
+    fn scaled_32(x: [Self; 32], scale: f32, instructions: impl Instructions) -> [Self; 32] {
+        instructions.scaled_bf16(x, scale)
+    }
+
+    #[inline(always)]
+    fn scaled(self, scale: f32) -> Self {
+        let x = self.to_bits();
+        let product = product(f32::from_bits(u32::from(x) << 16), scale);
+        let narrow = if product & 0x7fff_ffff > 0x7f80_0000 {
+            0x7fc0
+        } else {
+            f32_to_bf16(product)
+        };
+        Self::from_bits(if x & 0x7fff > 0x7f80 { x | 0x0040 } else { narrow })
+    }
+}
+
+/// Widens a finite or infinite f16 magnitude exactly.
+#[inline(always)]
+fn f16_to_f32(magnitude: u16) -> f32 {
+    let m = u32::from(magnitude);
+    let subnormal = m as f32 * f32::from_bits(103 << 23); // 2^-24
+    let rebias = if m >= 0x7c00 { 224 } else { 112 };
+    if m < 0x0400 {
+        subnormal
+    } else {
+        f32::from_bits((m << 13) + (rebias << 23))
+    }
+}
+
+/// Rounds a finite or infinite f32 magnitude to the nearest f16, ties to even.
+#[inline(always)]
+fn f32_to_f16(magnitude: u32) -> u16 {
+    let exponent = magnitude >> 23;
+    let significand = (magnitude & 0x7f_ffff) | 0x80_0000;
+    // Bits to drop: 13, more for a subnormal result; 25 leave nothing.
+    let shift = 126u32.saturating_sub(exponent).clamp(13, 25);
+    let odd = (significand >> shift) & 1;
+    let rounded = (significand + (1 << (shift - 1)) - 1 + odd) >> shift;
+    let narrow = (exponent.saturating_sub(113) << 10) + rounded;
+    narrow.min(0x7c00) as u16
+}
+
+impl Scale for f16 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        let x = self.to_bits();
+        f32::from_bits(f16_to_f32(x & 0x7fff).to_bits() | u32::from(x & 0x8000) << 16)
+    }
+
+    #[inline(always)]
+    fn narrowed(wide: f32) -> Self {
+        let bits = wide.to_bits();
+        let narrow = (bits >> 16) as u16 & 0x8000 | f32_to_f16(bits & 0x7fff_ffff);
+        Self::from_bits(if wide.is_nan() { 0x7e00 } else { narrow })
+    }
+
+    #[inline(always)]
+    fn scaled(self, scale: f32) -> Self {
+        let x = self.to_bits();
+        let magnitude = x & 0x7fff;
+        let product = product(f16_to_f32(magnitude), scale);
+        let narrow = if product > 0x7f80_0000 {
+            0x7e00
+        } else {
+            (x & 0x8000) | f32_to_f16(product)
+        };
+        Self::from_bits(if magnitude > 0x7c00 { x | 0x0200 } else { narrow })
+    }
+
+    const BY_32: bool = true;
+
+    #[inline(always)]
+    fn scaled_32(x: [Self; 32], scale: f32, instructions: impl Instructions) -> [Self; 32] {
+        instructions.scaled_f16(x, scale)
+    }
+
+    const CONVERTED_BY_32: bool = true;
+
+    #[inline(always)]
+    fn widened_32(x: [Self; 32], instructions: impl Instructions) -> [f32; 32] {
+        instructions.widened_f16(x)
+    }
+
+    #[inline(always)]
+    fn narrowed_32(wide: [f32; 32], instructions: impl Instructions) -> [Self; 32] {
+        instructions.narrowed_f16(wide)
+    }
+}

@@ -148,7 +148,10 @@ impl Compiled for bf16 {
 }
 
 /// A run of elements that starts at local index `first`, a multiple of [`TILE`].
-#[expect(missing_debug_implementations, reason = "public for the sake of a trait: nobody can name it")]
+#[expect(
+    missing_debug_implementations,
+    reason = "public for the sake of a trait: nobody can name it"
+)]
 pub struct Job<'a, T> {
     pub(super) first: usize,
     pub(super) len: usize,

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Some("peers") => peers::run(&arguments[1..]),
         Some("mpi") if arguments.len() == 1 => mpi::run(),
         Some("web") if arguments.len() <= 2 => web::serve(arguments.get(1).map_or("127.0.0.1:8080", String::as_str)),
-        Some("test-web") if arguments.len() == 1 => web::test().map(|()| ExitCode::SUCCESS),
+        Some("test-web") if arguments.len() == 1 => test::browser().map(|()| ExitCode::SUCCESS),
         Some("guide") if arguments.len() == 1 => guide::run(),
         Some("validation") if arguments.len() == 1 => validation::run(),
         Some("release") if arguments.len() == 1 => release::run(),

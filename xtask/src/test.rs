@@ -2,6 +2,7 @@
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
+use std::{env, fs};
 
 use crate::adapters::{self, Environment};
 use crate::{Failure, artifact, cargo, guide, mpi, root, succeed, web};
@@ -102,15 +103,44 @@ pub fn run() -> Result<ExitCode, Failure> {
     without.args(["test", "--package", "wgpu-dropout", "--no-default-features"]);
     without.args(["--lib", "--test", "contract"]);
     step("tests without wgpu", &mut without)?;
-    timed("in a browser", web::test)?;
-    integrations(&environment)?;
+    beside_a_browser(|| integrations(&environment))?;
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
 }
 
+/// `cargo xtask test-web`.
+pub fn browser() -> Result<(), Failure> {
+    timed("in a browser", web::test)
+}
+
+/// Other checks and the browser's at the same time, for the latter often wait for one thread. What they print follows.
+fn beside_a_browser(checks: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    // Before, for there is one package manager.
+    mpi::provide()?;
+    let folder = root().join("target/web");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join("test.log");
+    let log = fs::File::create(&path)?;
+    println!("xtask: in a browser, beside what follows; so far in {}", path.display());
+    let mut browser = Command::new(env::current_exe()?)
+        .arg("test-web")
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    let checked = checks();
+    // Whatever came of the others, so that neither hides what the other found.
+    let status = browser.wait()?;
+    println!("{}", String::from_utf8_lossy(&fs::read(&path)?));
+    checked?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("the checks in a browser: {status}").into())
+    }
+}
+
 /// The same checks of the members under `integrations/`.
 fn integrations(environment: &Environment) -> Result<(), Failure> {
-    mpi::provide()?;
     let packages = INTEGRATIONS.map(|(package, _)| package);
     let build = |command| build(command, &packages);
     step(
@@ -168,7 +198,7 @@ fn timed(name: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), F
 /// The adapters to test on, and which of them the tests must find.
 pub fn adapters() -> Result<Environment, Failure> {
     let mut environment = adapters::present();
-    if std::env::var_os("WGPU_DROPOUT_ADAPTERS").is_some() {
+    if env::var_os("WGPU_DROPOUT_ADAPTERS").is_some() {
         return Ok(environment);
     }
     let mut probe = cargo();
@@ -193,7 +223,7 @@ pub fn adapters() -> Result<Environment, Failure> {
     if adapters::only_mesa() {
         wanted.push(MESA);
         // What asks for no adapter in particular gets the quicker one, unless the caller chose.
-        if std::env::var_os("WGPU_ADAPTER_NAME").is_none() {
+        if env::var_os("WGPU_ADAPTER_NAME").is_none() {
             environment.insert("WGPU_ADAPTER_NAME", "llvmpipe".into());
         }
     }

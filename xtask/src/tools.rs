@@ -21,7 +21,10 @@ pub fn install(package: &str, version: &str, arguments: &[&str]) -> Result<(), F
         .arg(&place)
         .args(arguments);
     install.arg(format!("{package}@{version}"));
-    install.env("CARGO_TARGET_DIR", place.join("build"));
+    // Nobody debugs them: a fifth less to build.
+    install
+        .env("CARGO_TARGET_DIR", place.join("build"))
+        .env("CARGO_PROFILE_DEV_DEBUG", "false");
     succeed(&mut install)
 }
 

@@ -20,7 +20,7 @@ fn fused_exact(x: u32, bias: u32, keep: bool, residual: u32) -> u32 {
     return narrowed_any(vec4<u32>(sum)).x;
 }
 
-// The tile again from memory, element by element, in a loop for the reason given in apply.wgsl: a body that is as small
+// The tile again from memory, element by element, in a loop for the reason given in apply_exact.wgsl: a body that is as small
 // as can be, since some drivers go through it once even where no lane wants it.
 fn do_tile_exact(tile: u32, keep: Keep) {
     let bits = bits_from_keep(keep);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Entry point that stores the bit mask: two tiles an invocation, one whole word of the mask, so that no
-// two invocations share a word. Expects invocation.wgsl, do_tile of apply.wgsl or mask_only.wgsl, mask_out.
+// two invocations share a word. Expects invocation.wgsl, do_tile of apply_tile.wgsl, apply_tail.wgsl or mask_only.wgsl, mask_out.
 
 @compute @workgroup_size(workgroup_size)
 fn main(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Entry point that stores the byte mask: one tile an invocation, four words of the mask.
-// Expects invocation.wgsl, do_tile of apply.wgsl or mask_only.wgsl, mask_out.
+// Expects invocation.wgsl, do_tile of apply_tile.wgsl, apply_tail.wgsl or mask_only.wgsl, mask_out.
 
 fn store_bytes(first: u32, keep: vec4<bool>) {
     if first >= params.elements {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Entry point that stores no mask: one tile an invocation.
-// Expects invocation.wgsl, do_tile of apply.wgsl.
+// Expects invocation.wgsl, do_tile of apply_tile.wgsl, apply_tail.wgsl or fused/apply.wgsl.
 
 @compute @workgroup_size(workgroup_size)
 fn main(

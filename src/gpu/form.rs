@@ -264,13 +264,10 @@ impl Outline {
     }
 }
 
-/// The variant with the extent of a dispatch; without a tensor there is but one. Columns are of whole tiles.
+/// The variant with the extent of a dispatch; without a tensor there is but one.
 pub(crate) fn with_extent(mut variant: Variant, extent: Extent) -> Variant {
     if let Some(tensor) = &mut variant.tensor {
         tensor.extent = extent;
     }
-    if let (MaskSource::Drawn(_, stream @ Stream::Columns), Extent::Tail) = (&mut variant.mask, extent) {
-        *stream = Stream::Mapped;
-    }
-    variant
+    variant.with_streams_of_its_extent()
 }

@@ -175,7 +175,7 @@ pub enum Stream {
     /// The same where rows are whole tiles that lie in the stream as tiles do.
     Rows,
     /// The same where rows are whole tiles and it is columns that are runs of the stream: dimensions stored in another
-    /// order. Whole tiles only; an invocation has 16 rows of a tile each, so that its workgroups are counted in another way.
+    /// order. An invocation has 16 rows of a tile each, so that its workgroups are counted in another way.
     Columns,
 }
 
@@ -206,7 +206,8 @@ impl Stream {
 pub enum Extent {
     /// Whole tiles: 128-bit loads and stores.
     Whole,
-    /// Any length, word by word.
+    /// Any length, word by word: what is left over after whole tiles, in the stream [`Stream::Shifted`] or
+    /// [`Stream::Mapped`]; with neighbours also whole tensors.
     Tail,
 }
 
@@ -378,8 +379,25 @@ impl Variant {
             Some((Input::Apart(Access::Read), _) | (Input::InPlace, Residual::InPlace)) => false,
             Some(_) => drawn && self.store.is_none(),
         };
-        let is_tail = self.tensor.is_some_and(|tensor| tensor.extent == Extent::Tail);
-        has_work && fits && (!self.has_short_cut() || self.allows_short_cuts()) && !(self.has_columns() && is_tail)
+        has_work
+            && fits
+            && (!self.has_short_cut() || self.allows_short_cuts())
+            && self.with_streams_of_its_extent() == *self
+    }
+
+    /// The same, but of what is left over after whole tiles drawn in one of the two ways in which everything can be
+    /// drawn: so few elements are not worth pipelines of their own. With neighbours a tail may be the whole tensor.
+    pub(crate) fn with_streams_of_its_extent(mut self) -> Self {
+        if let (MaskSource::Drawn(_, stream), Some(tensor)) = (&mut self.mask, self.tensor)
+            && tensor.extent == Extent::Tail
+            && tensor.neighbours.is_none()
+        {
+            *stream = match stream {
+                Stream::Aligned | Stream::Shifted => Stream::Shifted,
+                Stream::Mapped | Stream::Shared | Stream::Rows | Stream::Columns => Stream::Mapped,
+            };
+        }
+        self
     }
 
     /// Whether it draws its masks in a way that other streams could do without.
@@ -501,15 +519,23 @@ impl Variant {
                     file!("element/bf16.wgsl"),
                 ]),
             }
-            files.push(file!("element/range.wgsl"));
             match tensor.neighbours {
                 None => {
-                    files.push(file!("apply.wgsl"));
-                    if !self.has_columns() {
-                        files.push(file!("apply_tile.wgsl"));
-                    }
+                    files.push(file!("apply_exact.wgsl"));
+                    files.extend(match tensor.extent {
+                        Extent::Whole if self.has_columns() => {
+                            vec![file!("element/range.wgsl"), file!("apply.wgsl")]
+                        }
+                        Extent::Whole => vec![
+                            file!("element/range.wgsl"),
+                            file!("apply.wgsl"),
+                            file!("apply_tile.wgsl"),
+                        ],
+                        Extent::Tail => vec![file!("apply_tail.wgsl")],
+                    });
                 }
                 Some(residual) => files.extend([
+                    file!("element/range.wgsl"),
                     file!("fused/row.wgsl"),
                     file!("fused/bias.wgsl"),
                     match residual {
@@ -873,11 +899,14 @@ mod tests {
     #[test]
     fn variants_are_told_apart_and_use_every_file() {
         let variants: Vec<_> = Variant::all().collect();
-        // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs x 2 extents): drawn
-        // (3 widths x 3 streams x 3 stores, and 2 short cuts that store nothing; a third of whole tiles), stored (2
-        // formats x 2 accesses), all kept. With neighbours (3 types x 2 extents; none, x or the residual in place): drawn, not stored. Each 2 x 2
-        // ways.
-        assert_eq!(variants.len(), (18 + 18 * (27 + 6 + 4 + 1) + 9 * 3 + 18 * 9) * 4);
+        // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs), of whole tiles: drawn
+        // (3 widths x 3 streams x 3 stores, and 3 short cuts that store nothing), stored (2 formats x 2 accesses), all
+        // kept; of the tail: the same with 2 streams and no short cuts. With neighbours (3 types x 2 extents; none, x
+        // or the residual in place): drawn, not stored. Each 2 x 2 ways.
+        assert_eq!(
+            variants.len(),
+            (18 + 9 * (27 + 9 + 4 + 1) + 9 * (18 + 4 + 1) + 18 * 9) * 4
+        );
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(
             variants.iter().map(ToString::to_string).collect::<HashSet<_>>().len(),

@@ -2,10 +2,9 @@
 
 use core::ops::Range;
 
-use super::job::NothingAhead;
+use super::job::Fetch;
 use super::mapped::draw_mapped;
 use super::words::{Instructions, READ, WORDS, WRITE, Words};
-use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
 #[inline(always)]
@@ -295,24 +294,29 @@ pub(super) fn draw(
     }
 }
 
-/// Decides the elements from local index `first` on, stretch by stretch of those that share a seed.
+/// [`Instructions::decide_bytes`], stretch by stretch of elements that share a seed.
 #[inline(always)]
-pub(super) fn draw_seeded(
+pub(super) fn decide_bytes(
     call: Draw<'_>,
-    seeds: Seeds<'_>,
     first: u64,
     keep: &mut [u8],
     instructions: impl Instructions,
+    ahead: &mut dyn Fetch,
 ) {
     let mut at = 0;
     while at < keep.len() {
         let i = first + at as u64;
-        let (seed, left) = seeds.of(i);
+        let (dropout, left) = match call.seeds {
+            None => (*call.dropout, u64::MAX),
+            Some(seeds) => {
+                let (seed, left) = seeds.of(i);
+                (call.dropout.with_seed(seed), left)
+            }
+        };
         let end = at.saturating_add(left as usize).min(keep.len());
         let keep = &mut keep[at..end];
-        let dropout = call.dropout.with_seed(seed);
         match call.map {
-            Some(map) => draw_mapped(&dropout, map, i, keep, instructions, &mut NothingAhead),
+            Some(map) => draw_mapped(&dropout, map, i, keep, instructions, ahead),
             None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
         }
         at = end;

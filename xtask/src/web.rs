@@ -55,7 +55,7 @@ pub fn test() -> Result<(), Failure> {
     let screenshots = folder().join("screenshots");
     fs::create_dir_all(&screenshots)?;
     let mut node = Command::new("node");
-    node.args(["--test", "--test-concurrency=2", "--test-timeout=900000"])
+    node.args(["--test", "--test-concurrency=2", "--test-timeout=1800000"])
         .current_dir(&tests)
         .env("PAGE", format!("{url}/page/"))
         .env("PACKAGE_PAGE", format!("{url}/npm/"))

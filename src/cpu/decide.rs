@@ -2,9 +2,10 @@
 
 use core::ops::Range;
 
-use super::job::Fetch;
+use super::job::NothingAhead;
 use super::mapped::draw_mapped;
 use super::words::{Instructions, READ, WORDS, WRITE, Words};
+use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
 #[inline(always)]
@@ -294,29 +295,24 @@ pub(super) fn draw(
     }
 }
 
-/// [`Instructions::decide_bytes`], stretch by stretch of elements that share a seed.
+/// Decides the elements from local index `first` on, stretch by stretch of those that share a seed.
 #[inline(always)]
-pub(super) fn decide_bytes(
+pub(super) fn draw_seeded(
     call: Draw<'_>,
+    seeds: Seeds<'_>,
     first: u64,
     keep: &mut [u8],
     instructions: impl Instructions,
-    ahead: &mut dyn Fetch,
 ) {
     let mut at = 0;
     while at < keep.len() {
         let i = first + at as u64;
-        let (dropout, left) = match call.seeds {
-            None => (*call.dropout, u64::MAX),
-            Some(seeds) => {
-                let (seed, left) = seeds.of(i);
-                (call.dropout.with_seed(seed), left)
-            }
-        };
+        let (seed, left) = seeds.of(i);
         let end = at.saturating_add(left as usize).min(keep.len());
         let keep = &mut keep[at..end];
+        let dropout = call.dropout.with_seed(seed);
         match call.map {
-            Some(map) => draw_mapped(&dropout, map, i, keep, instructions, ahead),
+            Some(map) => draw_mapped(&dropout, map, i, keep, instructions, &mut NothingAhead),
             None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
         }
         at = end;

@@ -3,12 +3,15 @@
 
 use half::{bf16, f16};
 
-use super::decide::{Apart, Buffer, Decide, InPlace, KeepByte, Streamed, apply, draw, pack_bits, unpack_bits};
+use super::decide::{
+    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Streamed, apply, draw, draw_seeded, pack_bits, unpack_bits,
+};
 use super::fused::Fused;
-use super::mapped::{self, Way, decide_runs};
+use super::mapped::{self, Way, decide_runs, draw_mapped};
 use super::words::{Instructions, Portable, READ, WORDS, WRITE};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
+use crate::draw::Seeds;
 use crate::{DType, Draw, Dropout, Element, IndexMap, RandomBits};
 
 /// What jobs are cut at, and the most elements that are decided before they are applied: a multiple of every
@@ -22,7 +25,7 @@ pub(super) const TASK: usize = 128 * TILE;
 pub(super) enum Source<'a> {
     Drawn(Dropout),
     Mapped(&'a Dropout, &'a IndexMap),
-    Seeded(Draw<'a>),
+    Seeded(Draw<'a>, Seeds<'a>),
     Bits(&'a [u32]),
     Bytes(&'a [u8]),
     All,
@@ -85,7 +88,7 @@ impl<T: Element> Data<'_, T> {
 }
 
 /// Elements to be fetched bit by bit while decisions are drawn.
-pub trait Fetch {
+pub(super) trait Fetch {
     /// Starts to fetch so many more.
     fn fetch_next(&mut self, elements: usize);
 }
@@ -102,6 +105,14 @@ impl<T: Element, I: Instructions> Fetch for Ahead<'_, '_, T, I> {
         self.data.fetch(self.instructions, self.at, elements);
         self.at = self.at.saturating_add(elements);
     }
+}
+
+/// What is decided lies in the cache already.
+pub(super) struct NothingAhead;
+
+impl Fetch for NothingAhead {
+    #[inline(always)]
+    fn fetch_next(&mut self, _elements: usize) {}
 }
 
 /// Where they are stored.
@@ -164,7 +175,7 @@ impl<T: Element> Job<'_, T> {
                 let (a, b) = bytes.split_at(middle);
                 (Source::Bytes(a), Source::Bytes(b))
             }
-            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::Seeded(_) | Source::All) => (source, source),
+            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::Seeded(..) | Source::All) => (source, source),
         };
         let (data, data_rest) = match self.data {
             Data::Apart(x, y) => {
@@ -301,15 +312,16 @@ impl<T: Element> Job<'_, T> {
             if !draws_long {
                 ahead.fetch_next(piece);
             }
-            let first = (self.first + at) as u64;
-            let mut drawn = |call| instructions.decide_bytes(call, first, keep, &mut ahead);
             match self.source {
-                Source::Drawn(dropout) => drawn(Draw::from(&dropout)),
-                Source::Mapped(dropout, map) => drawn(Draw {
-                    map: Some(map),
-                    ..Draw::from(dropout)
-                }),
-                Source::Seeded(call) => drawn(call),
+                Source::Drawn(dropout) => {
+                    let first = (self.first + at) as u64;
+                    draw(&dropout, first, 0..keep.len(), instructions, &mut Keep { keep });
+                }
+                Source::Mapped(dropout, map) => {
+                    let first = (self.first + at) as u64;
+                    draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
+                }
+                Source::Seeded(draw, seeds) => draw_seeded(draw, seeds, (self.first + at) as u64, keep, instructions),
                 Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),
@@ -353,7 +365,7 @@ pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, da
         scale: dropout.probability.training_scale(dropout.scale_mode),
         source: match (map, seeds) {
             _ if len == 0 => Source::All,
-            (_, Some(_)) => Source::Seeded(draw),
+            (_, Some(seeds)) => Source::Seeded(draw, seeds),
             (None, None) => Source::Drawn(*dropout),
             // Rows of a tensor, say: nothing but an offset.
             (Some(map), None) if map.is_contiguous() => Source::Drawn(dropout.with_element_offset(draw.global(0))),

@@ -207,7 +207,7 @@ pub(super) fn draw_mapped(
     first: u64,
     keep: &mut [u8],
     instructions: impl Instructions,
-    ahead: &mut dyn Fetch,
+    ahead: &mut impl Fetch,
 ) {
     match (Way::of(map), Lanes::all_alike(dropout)) {
         (_, Some(alike)) => keep.fill(u8::from(alike)),
@@ -295,7 +295,7 @@ fn draw_columns(
     first: u64,
     keep: &mut [u8],
     instructions: impl Instructions,
-    ahead: &mut dyn Fetch,
+    ahead: &mut impl Fetch,
 ) {
     let row = row_of(map);
     let mut at = 0;
@@ -340,7 +340,7 @@ struct Panel<'a> {
 impl Panel<'_> {
     /// Many columns: as many side by side as blocks are drawn at a time, and down.
     #[inline(always)]
-    fn draw(self, start: &Dropout, instructions: impl Instructions, ahead: &mut dyn Fetch) {
+    fn draw(self, start: &Dropout, instructions: impl Instructions, ahead: &mut impl Fetch) {
         // A multiple of every block.
         const ROWS: usize = 64;
         const MAX_LANES: usize = 16;
@@ -399,7 +399,7 @@ impl Panel<'_> {
 
     /// Few columns: each a run of the stream.
     #[inline(always)]
-    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions, ahead: &mut dyn Fetch) {
+    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions, ahead: &mut impl Fetch) {
         let mut column = [0u8; TILE];
         for (panel, first_row) in self.keep.chunks_mut(TILE * self.columns).zip((0u64..).step_by(TILE)) {
             let column = &mut column[..panel.len() / self.columns];

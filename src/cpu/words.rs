@@ -2,10 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::decide::decide_bytes;
-use super::job::Fetch;
 use super::scale::Scale;
-use crate::Draw;
 use crate::philox::block;
 
 /// Words drawn at a time. Few, so that the processor fetches the next elements while it still computes.
@@ -36,10 +33,6 @@ pub trait Instructions: Copy {
 
     /// The words of blocks anywhere, word by word.
     fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
-
-    /// Decides elements from local index `first` on, 1 = kept. Compiled once for each instruction set, and not again for
-    /// each element type.
-    fn decide_bytes(self, call: Draw<'_>, first: u64, keep: &mut [u8], ahead: &mut dyn Fetch);
 
     /// K(x) of 32 f16, for a scale other than 0.
     fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32];
@@ -90,10 +83,6 @@ impl Instructions for Portable {
                 out[k] = word;
             }
         }
-    }
-
-    fn decide_bytes(self, call: Draw<'_>, first: u64, keep: &mut [u8], ahead: &mut dyn Fetch) {
-        decide_bytes(call, first, keep, self, ahead);
     }
 
     #[inline(always)]

@@ -36,11 +36,10 @@ use std::sync::OnceLock;
 
 use half::{bf16, f16};
 
-use super::decide::decide_bytes;
-use super::job::{Fetch, Job};
+use super::job::Job;
 use super::words::{BATCH, Blocks, Instructions, Portable, WORDS};
+use crate::Element;
 use crate::philox::{MULTIPLIERS, ROUNDS, WEYL};
-use crate::{Draw, Element};
 
 /// Runs the job with the widest instructions that the processor has, or gives it back.
 #[expect(clippy::result_large_err, reason = "no error: the job goes back, inlined")]
@@ -68,12 +67,6 @@ fn run_avx2<T: Element>(job: Job<'_, T>, instructions: Avx2) {
     job.run_with(instructions);
 }
 
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn decide_bytes_avx512(call: Draw<'_>, first: u64, keep: &mut [u8], instructions: Avx512, ahead: &mut dyn Fetch) {
-    decide_bytes(call, first, keep, instructions, ahead);
-}
-
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
 #[derive(Clone, Copy)]
 struct Avx512(());
@@ -86,12 +79,6 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl");
         has_all.then_some(Self(()))
     }
-}
-
-#[inline(never)]
-#[target_feature(enable = "avx2,f16c")]
-fn decide_bytes_avx2(call: Draw<'_>, first: u64, keep: &mut [u8], instructions: Avx2, ahead: &mut dyn Fetch) {
-    decide_bytes(call, first, keep, instructions, ahead);
 }
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -121,11 +108,6 @@ impl Instructions for Avx512 {
     fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
         // SAFETY: as above.
         unsafe { blocks_avx512(seed, subsequence, numbers, out) }
-    }
-
-    fn decide_bytes(self, call: Draw<'_>, first: u64, keep: &mut [u8], ahead: &mut dyn Fetch) {
-        // SAFETY: as above.
-        unsafe { decide_bytes_avx512(call, first, keep, self, ahead) }
     }
 
     #[inline(always)]
@@ -186,11 +168,6 @@ impl Instructions for Avx2 {
     fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
         // SAFETY: as above.
         unsafe { blocks_avx2(seed, subsequence, numbers, out) }
-    }
-
-    fn decide_bytes(self, call: Draw<'_>, first: u64, keep: &mut [u8], ahead: &mut dyn Fetch) {
-        // SAFETY: as above.
-        unsafe { decide_bytes_avx2(call, first, keep, self, ahead) }
     }
 
     #[inline(always)]
@@ -707,7 +684,7 @@ mod tests {
     use super::*;
     use crate::cpu::job::streams;
     use crate::philox::block;
-    use crate::{IndexMap, RandomBits};
+    use crate::{Draw, IndexMap, RandomBits};
 
     /// Starts around carries of the low and of both words; nothing in them is symmetric.
     const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];

@@ -9,7 +9,7 @@ use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
 #[inline(always)]
-pub(super) fn decided<T: Element>(x: T, keep: bool, scale: f32) -> T {
+fn decided<T: Element>(x: T, keep: bool, scale: f32) -> T {
     if keep { x.scaled(scale) } else { T::zeroed() }
 }
 
@@ -108,13 +108,7 @@ pub(super) fn apply<T: Element, D: Decision>(
 
 /// [`apply`] where all are decided alike.
 #[inline(always)]
-pub(super) fn apply_all<T: Element>(
-    instructions: impl Instructions,
-    x: Option<&[T]>,
-    y: &mut [T],
-    keep: bool,
-    scale: f32,
-) {
+fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &mut [T], keep: bool, scale: f32) {
     if !keep {
         y.fill(T::zeroed());
         return;
@@ -131,7 +125,7 @@ pub(super) fn apply_all<T: Element>(
 }
 
 #[inline(always)]
-pub(super) fn scale_by_32<T: Element>(instructions: impl Instructions, y: &mut [T], scale: f32) {
+fn scale_by_32<T: Element>(instructions: impl Instructions, y: &mut [T], scale: f32) {
     let mut chunks = y.chunks_exact_mut(32);
     for chunk in &mut chunks {
         if let Some(chunk) = chunk.first_chunk_mut() {
@@ -320,7 +314,7 @@ pub(super) fn draw_seeded(
 }
 
 #[inline(always)]
-pub(super) fn draw_lanes<L: Decision>(
+fn draw_lanes<L: Decision>(
     dropout: &Dropout,
     first: u64,
     run: Range<usize>,

@@ -45,7 +45,7 @@ impl<'a> Source<'a> {
 }
 
 /// One run of the stream, or long ones.
-pub(super) enum InOneGo<'a> {
+enum InOneGo<'a> {
     Run(Dropout),
     Runs(&'a Dropout, &'a IndexMap),
 }
@@ -93,7 +93,7 @@ pub(super) trait Fetch {
     fn fetch_next(&mut self, elements: usize);
 }
 
-pub(super) struct Ahead<'a, 'd, T, I> {
+struct Ahead<'a, 'd, T, I> {
     data: &'a Data<'d, T>,
     instructions: I,
     at: usize,
@@ -123,7 +123,7 @@ pub(super) enum Sink<'a> {
 }
 
 /// What is compiled once for each element type, in this crate: as functions that are generic to the end, jobs would be
-/// compiled again in every crate that calls them, for each instruction set, which takes a minute.
+/// compiled again in every crate that calls them, for each instruction set, which takes a minute. So would a default method.
 pub trait Compiled: Sized {
     /// [`Job::run`].
     fn run(job: Job<'_, Self>);

@@ -522,17 +522,15 @@ impl Variant {
             match tensor.neighbours {
                 None => {
                     files.push(file!("apply_exact.wgsl"));
-                    files.extend(match tensor.extent {
-                        Extent::Whole if self.has_columns() => {
-                            vec![file!("element/range.wgsl"), file!("apply.wgsl")]
+                    match tensor.extent {
+                        Extent::Whole => {
+                            files.extend([file!("element/range.wgsl"), file!("apply.wgsl")]);
+                            if !self.has_columns() {
+                                files.push(file!("apply_tile.wgsl"));
+                            }
                         }
-                        Extent::Whole => vec![
-                            file!("element/range.wgsl"),
-                            file!("apply.wgsl"),
-                            file!("apply_tile.wgsl"),
-                        ],
-                        Extent::Tail => vec![file!("apply_tail.wgsl")],
-                    });
+                        Extent::Tail => files.push(file!("apply_tail.wgsl")),
+                    }
                 }
                 Some(residual) => files.extend([
                     file!("element/range.wgsl"),

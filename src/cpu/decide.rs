@@ -8,27 +8,30 @@ use super::words::{Instructions, READ, WORDS, WRITE, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
+/// Bits of a mask as its bytes, of which the last word may have fewer.
 #[inline(always)]
-fn decided<T: Element>(x: T, keep: bool, scale: f32) -> T {
-    if keep { x.scaled(scale) } else { T::zeroed() }
-}
-
-#[inline(always)]
-pub(super) fn unpack_bits(bits: &[u32], keep: &mut [u8]) {
-    for (lanes, word) in keep.chunks_mut(32).zip(bits) {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane = (word >> i & 1) as u8;
-        }
+pub(super) fn unpack_bits(instructions: impl Instructions, bits: &[u32], keep: &mut [u8]) {
+    let (chunks, rest) = keep.as_chunks_mut();
+    for (keep, &bits) in chunks.iter_mut().zip(bits) {
+        *keep = instructions.bytes(instructions.of_bits(bits));
+    }
+    if !rest.is_empty() {
+        let keep = instructions.bytes(instructions.of_bits(bits[chunks.len()]));
+        rest.copy_from_slice(&keep[..rest.len()]);
     }
 }
 
+/// Bytes of a mask as its bits; bits of the last word that belong to no element are 0.
 #[inline(always)]
-pub(super) fn pack_bits(keep: &[u8], bits: &mut [u32]) {
-    for (lanes, word) in keep.chunks(32).zip(bits) {
-        *word = lanes
-            .iter()
-            .enumerate()
-            .fold(0, |word, (i, &lane)| word | u32::from(lane) << i);
+pub(super) fn pack_bits(instructions: impl Instructions, keep: &[u8], bits: &mut [u32]) {
+    let (chunks, rest) = keep.as_chunks();
+    for (bits, keep) in bits.iter_mut().zip(chunks) {
+        *bits = instructions.bits(instructions.not_0(keep));
+    }
+    if !rest.is_empty() {
+        let mut keep = [0; 32];
+        keep[..rest.len()].copy_from_slice(rest);
+        bits[chunks.len()] = instructions.bits(instructions.not_0(&keep));
     }
 }
 
@@ -36,12 +39,20 @@ pub(super) fn pack_bits(keep: &[u8], bits: &mut [u32]) {
 /// keep it where the integer is at most the limit; or a byte of a mask.
 pub(super) trait Decision: bytemuck::Pod {
     fn is_kept(self, limit: u32) -> bool;
+
+    /// Thirty-two at once.
+    fn kept_32<I: Instructions>(these: &[Self; 32], limit: u32, instructions: I) -> I::Kept;
 }
 
 impl Decision for u32 {
     #[inline(always)]
     fn is_kept(self, limit: u32) -> bool {
         self <= limit
+    }
+
+    #[inline(always)]
+    fn kept_32<I: Instructions>(these: &[Self; 32], limit: u32, instructions: I) -> I::Kept {
+        instructions.at_most_u32(these, limit)
     }
 }
 
@@ -50,12 +61,22 @@ impl Decision for u16 {
     fn is_kept(self, limit: u32) -> bool {
         Self::from_le(self) <= limit as Self
     }
+
+    #[inline(always)]
+    fn kept_32<I: Instructions>(these: &[Self; 32], limit: u32, instructions: I) -> I::Kept {
+        instructions.at_most_u16(these, limit as Self)
+    }
 }
 
 impl Decision for u8 {
     #[inline(always)]
     fn is_kept(self, limit: u32) -> bool {
         self <= limit as Self
+    }
+
+    #[inline(always)]
+    fn kept_32<I: Instructions>(these: &[Self; 32], limit: u32, instructions: I) -> I::Kept {
+        instructions.at_most_u8(these, limit as Self)
     }
 }
 
@@ -69,40 +90,48 @@ impl Decision for KeepByte {
     fn is_kept(self, _limit: u32) -> bool {
         self.0 != 0
     }
+
+    #[inline(always)]
+    fn kept_32<I: Instructions>(these: &[Self; 32], _limit: u32, instructions: I) -> I::Kept {
+        instructions.not_0(bytemuck::cast_ref(these))
+    }
 }
 
 /// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
 #[inline(always)]
-pub(super) fn apply<T: Element, D: Decision>(
+pub(super) fn apply<T: Element, L: Decision>(
     instructions: impl Instructions,
     x: Option<&[T]>,
     y: &mut [T],
-    decisions: &[D],
+    decisions: &[L],
     limit: u32,
     scale: f32,
 ) {
-    if T::BY_32 && scale != 0.0 {
-        // All of them first, then what is dropped: two short loops, each of which is vectorised.
-        if let Some(x) = x {
-            y.copy_from_slice(x);
-        }
-        scale_by_32(instructions, y, scale);
-        for (y, decision) in y.iter_mut().zip(decisions) {
-            *y = if decision.is_kept(limit) { *y } else { T::zeroed() };
-        }
-        return;
-    }
+    // A scale of 0 makes NaNs of infinities, which the others never do.
+    let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
+    let (y, y_rest) = y.split_at_mut(whole);
+    let (decisions, decisions_rest) = decisions.split_at(whole);
+    let (x, x_rest) = x.map(|x| x.split_at(whole)).unzip();
+    let chunks = y.as_chunks_mut().0.iter_mut().zip(decisions.as_chunks().0);
     match x {
         Some(x) => {
-            for ((y, &x), decision) in y.iter_mut().zip(x).zip(decisions) {
-                *y = decided(x, decision.is_kept(limit), scale);
+            for ((y, decisions), x) in chunks.zip(x.as_chunks().0) {
+                *y = T::dropped_32(*x, L::kept_32(decisions, limit, instructions), scale, instructions);
             }
         }
         None => {
-            for (y, decision) in y.iter_mut().zip(decisions) {
-                *y = decided(*y, decision.is_kept(limit), scale);
+            for (y, decisions) in chunks {
+                *y = T::dropped_32(*y, L::kept_32(decisions, limit, instructions), scale, instructions);
             }
         }
+    }
+    for (i, (y, decision)) in y_rest.iter_mut().zip(decisions_rest).enumerate() {
+        let x = x_rest.map_or(*y, |x| x[i]);
+        *y = if decision.is_kept(limit) {
+            x.scaled(scale)
+        } else {
+            T::zeroed()
+        };
     }
 }
 
@@ -113,26 +142,15 @@ fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &m
         y.fill(T::zeroed());
         return;
     }
-    match x {
-        Some(x) if T::BY_32 && scale != 0.0 => {
-            y.copy_from_slice(x);
-            scale_by_32(instructions, y, scale);
-        }
-        None if T::BY_32 && scale != 0.0 => scale_by_32(instructions, y, scale),
-        Some(x) => y.iter_mut().zip(x).for_each(|(y, x)| *y = x.scaled(scale)),
-        None => y.iter_mut().for_each(|y| *y = y.scaled(scale)),
+    if let Some(x) = x {
+        y.copy_from_slice(x);
     }
-}
-
-#[inline(always)]
-fn scale_by_32<T: Element>(instructions: impl Instructions, y: &mut [T], scale: f32) {
-    let mut chunks = y.chunks_exact_mut(32);
-    for chunk in &mut chunks {
-        if let Some(chunk) = chunk.first_chunk_mut() {
-            *chunk = T::scaled_32(*chunk, scale, instructions);
-        }
+    let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
+    let (y, rest) = y.split_at_mut(whole);
+    for y in y.as_chunks_mut().0 {
+        *y = T::dropped_32(*y, instructions.all(), scale, instructions);
     }
-    for y in chunks.into_remainder() {
+    for y in rest {
         *y = y.scaled(scale);
     }
 }
@@ -254,8 +272,13 @@ impl Decide for Keep<'_> {
     fn fetch(&self, _instructions: impl Instructions, _at: usize, _len: usize) {}
 
     #[inline(always)]
-    fn decide<L: Decision>(&mut self, _instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        for (keep, lane) in self.keep[at..at + lanes.len()].iter_mut().zip(lanes) {
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let (chunks, rest) = self.keep[at..at + lanes.len()].as_chunks_mut();
+        let (lanes, lanes_rest) = lanes.as_chunks();
+        for (keep, lanes) in chunks.iter_mut().zip(lanes) {
+            *keep = instructions.bytes(L::kept_32(lanes, limit, instructions));
+        }
+        for (keep, lane) in rest.iter_mut().zip(lanes_rest) {
             *keep = u8::from(lane.is_kept(limit));
         }
     }

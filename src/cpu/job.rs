@@ -322,7 +322,7 @@ impl<T: Element> Job<'_, T> {
                     draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
                 }
                 Source::Seeded(draw, seeds) => draw_seeded(draw, seeds, (self.first + at) as u64, keep, instructions),
-                Source::Bits(bits) => unpack_bits(&bits[at / 32..], keep),
+                Source::Bits(bits) => unpack_bits(instructions, &bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),
             }
@@ -335,7 +335,7 @@ impl<T: Element> Job<'_, T> {
                 Data::None => {}
             }
             match &mut self.sink {
-                Sink::Bits(bits) => pack_bits(keep, &mut bits[at / 32..]),
+                Sink::Bits(bits) => pack_bits(instructions, keep, &mut bits[at / 32..]),
                 Sink::Bytes(bytes) => bytes[at..end].copy_from_slice(keep),
                 Sink::None => {}
             }

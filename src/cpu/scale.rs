@@ -17,15 +17,9 @@ pub trait Scale: Copy {
     #[must_use]
     fn narrowed(wide: f32) -> Self;
 
-    /// Whether instruction sets have a way of their own, [`scaled_32`](Self::scaled_32).
-    const BY_32: bool = false;
-
-    /// Thirty-two at once, by a scale other than 0.
+    /// Thirty-two at once where kept, else +0, by a scale other than 0.
     #[must_use]
-    #[inline(always)]
-    fn scaled_32(x: [Self; 32], scale: f32, _instructions: impl Instructions) -> [Self; 32] {
-        x.map(|x| x.scaled(scale))
-    }
+    fn dropped_32<I: Instructions>(x: [Self; 32], kept: I::Kept, scale: f32, instructions: I) -> [Self; 32];
 
     /// Whether instruction sets have conversions of their own, [`widened_32`](Self::widened_32) and
     /// [`narrowed_32`](Self::narrowed_32).
@@ -59,6 +53,11 @@ fn product(x: f32, scale: f32) -> u32 {
 
 impl Scale for f32 {
     #[inline(always)]
+    fn dropped_32<I: Instructions>(x: [Self; 32], kept: I::Kept, scale: f32, instructions: I) -> [Self; 32] {
+        instructions.dropped_f32(x, kept, scale)
+    }
+
+    #[inline(always)]
     fn widened(self) -> f32 {
         self
     }
@@ -91,6 +90,11 @@ fn f32_to_bf16(bits: u32) -> u16 {
 
 impl Scale for bf16 {
     #[inline(always)]
+    fn dropped_32<I: Instructions>(x: [Self; 32], kept: I::Kept, scale: f32, instructions: I) -> [Self; 32] {
+        instructions.dropped_bf16(x, kept, scale)
+    }
+
+    #[inline(always)]
     fn widened(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
     }
@@ -102,13 +106,6 @@ impl Scale for bf16 {
         } else {
             f32_to_bf16(wide.to_bits())
         })
-    }
-
-    const BY_32: bool = true;
-
-    #[inline(always)]
-    fn scaled_32(x: [Self; 32], scale: f32, instructions: impl Instructions) -> [Self; 32] {
-        instructions.scaled_bf16(x, scale)
     }
 
     #[inline(always)]
@@ -152,6 +149,11 @@ fn f32_to_f16(magnitude: u32) -> u16 {
 
 impl Scale for f16 {
     #[inline(always)]
+    fn dropped_32<I: Instructions>(x: [Self; 32], kept: I::Kept, scale: f32, instructions: I) -> [Self; 32] {
+        instructions.dropped_f16(x, kept, scale)
+    }
+
+    #[inline(always)]
     fn widened(self) -> f32 {
         let x = self.to_bits();
         f32::from_bits(f16_to_f32(x & 0x7fff).to_bits() | u32::from(x & 0x8000) << 16)
@@ -175,13 +177,6 @@ impl Scale for f16 {
             (x & 0x8000) | f32_to_f16(product)
         };
         Self::from_bits(if magnitude > 0x7c00 { x | 0x0200 } else { narrow })
-    }
-
-    const BY_32: bool = true;
-
-    #[inline(always)]
-    fn scaled_32(x: [Self; 32], scale: f32, instructions: impl Instructions) -> [Self; 32] {
-        instructions.scaled_f16(x, scale)
     }
 
     const CONVERTED_BY_32: bool = true;

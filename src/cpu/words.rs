@@ -34,11 +34,41 @@ pub trait Instructions: Copy {
     /// The words of blocks anywhere, word by word.
     fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
 
-    /// K(x) of 32 f16, for a scale other than 0.
-    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32];
+    /// Which of 32 elements are kept.
+    type Kept: Copy;
 
-    /// K(x) of 32 bf16, for a scale other than 0.
-    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32];
+    /// All of them.
+    fn all(self) -> Self::Kept;
+
+    /// Those whose random bits are at most the limit.
+    fn at_most_u32(self, these: &[u32; 32], limit: u32) -> Self::Kept;
+
+    /// Those whose random bits, little-endian, are at most the limit.
+    fn at_most_u16(self, these: &[u16; 32], limit: u16) -> Self::Kept;
+
+    /// Those whose random bits are at most the limit.
+    fn at_most_u8(self, these: &[u8; 32], limit: u8) -> Self::Kept;
+
+    /// Those whose byte is not 0.
+    fn not_0(self, these: &[u8; 32]) -> Self::Kept;
+
+    /// Those whose bit is set.
+    fn of_bits(self, bits: u32) -> Self::Kept;
+
+    /// A bit for each, 1 = kept.
+    fn bits(self, kept: Self::Kept) -> u32;
+
+    /// A byte for each, 1 = kept.
+    fn bytes(self, kept: Self::Kept) -> [u8; 32];
+
+    /// K(x) where kept, else +0, for a scale other than 0.
+    fn dropped_f32(self, x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32];
+
+    /// K(x) where kept, else +0, for a scale other than 0.
+    fn dropped_f16(self, x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32];
+
+    /// K(x) where kept, else +0, for a scale other than 0.
+    fn dropped_bf16(self, x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
 
     /// 32 f16 as f32, without loss; which NaN a NaN becomes is open.
     fn widened_f16(self, x: [f16; 32]) -> [f32; 32];
@@ -85,14 +115,62 @@ impl Instructions for Portable {
         }
     }
 
+    type Kept = [bool; 32];
+
     #[inline(always)]
-    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32] {
-        x.map(|x| x.scaled(scale))
+    fn all(self) -> [bool; 32] {
+        [true; 32]
     }
 
     #[inline(always)]
-    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
-        x.map(|x| x.scaled(scale))
+    fn at_most_u32(self, these: &[u32; 32], limit: u32) -> [bool; 32] {
+        these.map(|it| it <= limit)
+    }
+
+    #[inline(always)]
+    fn at_most_u16(self, these: &[u16; 32], limit: u16) -> [bool; 32] {
+        these.map(|it| u16::from_le(it) <= limit)
+    }
+
+    #[inline(always)]
+    fn at_most_u8(self, these: &[u8; 32], limit: u8) -> [bool; 32] {
+        these.map(|it| it <= limit)
+    }
+
+    #[inline(always)]
+    fn not_0(self, these: &[u8; 32]) -> [bool; 32] {
+        these.map(|it| it != 0)
+    }
+
+    #[inline(always)]
+    fn of_bits(self, bits: u32) -> [bool; 32] {
+        core::array::from_fn(|i| bits >> i & 1 == 1)
+    }
+
+    #[inline(always)]
+    fn bits(self, kept: [bool; 32]) -> u32 {
+        let kept = kept.into_iter().enumerate();
+        kept.fold(0, |bits, (i, kept)| bits | u32::from(kept) << i)
+    }
+
+    #[inline(always)]
+    fn bytes(self, kept: [bool; 32]) -> [u8; 32] {
+        kept.map(u8::from)
+    }
+
+    #[inline(always)]
+    fn dropped_f32(self, x: [f32; 32], kept: [bool; 32], scale: f32) -> [f32; 32] {
+        dropped(x, kept, scale)
+    }
+
+    #[inline(always)]
+    fn dropped_f16(self, x: [f16; 32], kept: [bool; 32], scale: f32) -> [f16; 32] {
+        dropped(x, kept, scale)
+    }
+
+    #[inline(always)]
+    fn dropped_bf16(self, x: [bf16; 32], kept: [bool; 32], scale: f32) -> [bf16; 32] {
+        dropped(x, kept, scale)
     }
 
     #[inline(always)]
@@ -115,4 +193,9 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn streamed(self) {}
+}
+
+#[inline(always)]
+fn dropped<T: Scale + bytemuck::Zeroable>(x: [T; 32], kept: [bool; 32], scale: f32) -> [T; 32] {
+    core::array::from_fn(|i| if kept[i] { x[i].scaled(scale) } else { T::zeroed() })
 }

@@ -17,18 +17,23 @@
 )]
 
 use core::arch::x86_64::{
-    __m128i, __m256, __m256i, __m512, __m512i, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch,
-    _mm_sfence, _mm_stream_si128, _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32,
-    _mm256_blendv_epi8, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmpgt_epi16, _mm256_cvtph_ps, _mm256_cvtps_ph,
-    _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_si256, _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set_epi64x,
+    __m128i, __m256, __m256i, __m512, __m512i, _CMP_UNORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT,
+    _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence, _mm_stream_si128, _mm256_add_epi32, _mm256_add_epi64,
+    _mm256_and_ps, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_blendv_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_cmpeq_epi32, _mm256_cmpgt_epi16,
+    _mm256_cmple_epu8_mask, _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtph_ps, _mm256_cvtps_ph,
+    _mm256_maskz_set1_epi8, _mm256_min_epu8, _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8,
+    _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set_epi16, _mm256_set_epi64x, _mm256_set1_epi8,
     _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps,
-    _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_stream_si256, _mm256_unpackhi_epi16,
-    _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256, _mm512_add_epi32,
-    _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpgt_epi16_mask,
-    _mm512_cvtepi64_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
-    _mm512_mul_epu32, _mm512_mul_ps, _mm512_or_si512, _mm512_packus_epi32, _mm512_permutexvar_epi64, _mm512_set_epi64,
-    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64,
-    _mm512_srli_epi32, _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_unpackhi_epi16,
+    _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_stream_si256, _mm256_test_epi8_mask,
+    _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm512_add_epi32, _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi64_epi32, _mm512_cvtph_ps,
+    _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32, _mm512_maskz_mul_round_ps,
+    _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64,
+    _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
     _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
@@ -110,16 +115,70 @@ impl Instructions for Avx512 {
         unsafe { blocks_avx512(seed, subsequence, numbers, out) }
     }
 
+    /// A bit for each.
+    type Kept = u32;
+
     #[inline(always)]
-    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32] {
-        // SAFETY: as above.
-        unsafe { scaled_f16_avx512(x, scale) }
+    fn all(self) -> Self::Kept {
+        u32::MAX
     }
 
     #[inline(always)]
-    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
+    fn at_most_u32(self, these: &[u32; 32], limit: u32) -> Self::Kept {
         // SAFETY: as above.
-        unsafe { scaled_bf16_avx512(x, scale) }
+        unsafe { at_most_u32_avx512(these, limit) }
+    }
+
+    #[inline(always)]
+    fn at_most_u16(self, these: &[u16; 32], limit: u16) -> Self::Kept {
+        // SAFETY: as above.
+        unsafe { at_most_u16_avx512(these, limit) }
+    }
+
+    #[inline(always)]
+    fn at_most_u8(self, these: &[u8; 32], limit: u8) -> Self::Kept {
+        // SAFETY: as above.
+        unsafe { at_most_u8_avx512(these, limit) }
+    }
+
+    #[inline(always)]
+    fn not_0(self, these: &[u8; 32]) -> Self::Kept {
+        // SAFETY: as above.
+        unsafe { not_0_avx512(these) }
+    }
+
+    #[inline(always)]
+    fn of_bits(self, bits: u32) -> u32 {
+        bits
+    }
+
+    #[inline(always)]
+    fn bits(self, kept: u32) -> u32 {
+        kept
+    }
+
+    #[inline(always)]
+    fn bytes(self, kept: u32) -> [u8; 32] {
+        // SAFETY: as above.
+        unsafe { bytes_avx512(kept) }
+    }
+
+    #[inline(always)]
+    fn dropped_f32(self, x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32] {
+        // SAFETY: as above.
+        unsafe { dropped_f32_avx512(x, kept, scale) }
+    }
+
+    #[inline(always)]
+    fn dropped_f16(self, x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32] {
+        // SAFETY: as above.
+        unsafe { dropped_f16_avx512(x, kept, scale) }
+    }
+
+    #[inline(always)]
+    fn dropped_bf16(self, x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32] {
+        // SAFETY: as above.
+        unsafe { dropped_bf16_avx512(x, kept, scale) }
     }
 
     #[inline(always)]
@@ -170,16 +229,72 @@ impl Instructions for Avx2 {
         unsafe { blocks_avx2(seed, subsequence, numbers, out) }
     }
 
+    /// A lane of 16 bits for each, 0 or -1.
+    type Kept = Lanes;
+
     #[inline(always)]
-    fn scaled_f16(self, x: [f16; 32], scale: f32) -> [f16; 32] {
-        // SAFETY: as above.
-        unsafe { scaled_f16_avx2(x, scale) }
+    fn all(self) -> Self::Kept {
+        [[-1; 16]; 2]
     }
 
     #[inline(always)]
-    fn scaled_bf16(self, x: [bf16; 32], scale: f32) -> [bf16; 32] {
+    fn at_most_u32(self, these: &[u32; 32], limit: u32) -> Self::Kept {
         // SAFETY: as above.
-        unsafe { scaled_bf16_avx2(x, scale) }
+        unsafe { at_most_u32_avx2(these, limit) }
+    }
+
+    #[inline(always)]
+    fn at_most_u16(self, these: &[u16; 32], limit: u16) -> Self::Kept {
+        // SAFETY: as above.
+        unsafe { at_most_u16_avx2(these, limit) }
+    }
+
+    #[inline(always)]
+    fn at_most_u8(self, these: &[u8; 32], limit: u8) -> Self::Kept {
+        // SAFETY: as above.
+        unsafe { at_most_u8_avx2(these, limit) }
+    }
+
+    #[inline(always)]
+    fn not_0(self, these: &[u8; 32]) -> Self::Kept {
+        // SAFETY: as above.
+        unsafe { not_0_avx2(these) }
+    }
+
+    #[inline(always)]
+    fn of_bits(self, bits: u32) -> Lanes {
+        // SAFETY: as above.
+        unsafe { of_bits_avx2(bits) }
+    }
+
+    #[inline(always)]
+    fn bits(self, kept: Lanes) -> u32 {
+        // SAFETY: as above.
+        unsafe { bits_avx2(kept) }
+    }
+
+    #[inline(always)]
+    fn bytes(self, kept: Lanes) -> [u8; 32] {
+        // SAFETY: as above.
+        unsafe { bytes_avx2(kept) }
+    }
+
+    #[inline(always)]
+    fn dropped_f32(self, x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32] {
+        // SAFETY: as above.
+        unsafe { dropped_f32_avx2(x, kept, scale) }
+    }
+
+    #[inline(always)]
+    fn dropped_f16(self, x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32] {
+        // SAFETY: as above.
+        unsafe { dropped_f16_avx2(x, kept, scale) }
+    }
+
+    #[inline(always)]
+    fn dropped_bf16(self, x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32] {
+        // SAFETY: as above.
+        unsafe { dropped_bf16_avx2(x, kept, scale) }
     }
 
     #[inline(always)]
@@ -554,45 +669,108 @@ fn blocks_avx2(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Bl
     }
 }
 
-// Products of 16-bit elements. Every NaN among the elements is made quiet on the bits: that is not left to
-// what a compiler may make of a product.
-
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn with_quiet_nans_avx512(x: __m512i, products: __m512i, infinity: i16, quiet: i16) -> __m512i {
-    let magnitude = _mm512_and_si512(x, _mm512_set1_epi16(0x7fff));
-    let is_nan = _mm512_cmpgt_epi16_mask(magnitude, _mm512_set1_epi16(infinity));
-    _mm512_mask_blend_epi16(is_nan, products, _mm512_or_si512(x, _mm512_set1_epi16(quiet)))
+fn at_most_u32_avx512(these: &[u32; 32], limit: u32) -> u32 {
+    let [low, high]: [__m512i; 2] = bytemuck::cast(*these);
+    let limit = _mm512_set1_epi32(limit as i32);
+    u32::from(_mm512_cmple_epu32_mask(low, limit)) | u32::from(_mm512_cmple_epu32_mask(high, limit)) << 16
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn scaled_f16_avx512(x: [f16; 32], scale: f32) -> [f16; 32] {
-    let halves: [__m256i; 2] = bytemuck::cast(x);
-    let narrow = halves.map(|x| {
-        let product = _mm512_mul_ps(_mm512_cvtph_ps(x), _mm512_set1_ps(scale));
+fn at_most_u16_avx512(these: &[u16; 32], limit: u16) -> u32 {
+    _mm512_cmple_epu16_mask(bytemuck::cast(*these), _mm512_set1_epi16(limit as i16))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn at_most_u8_avx512(these: &[u8; 32], limit: u8) -> u32 {
+    _mm256_cmple_epu8_mask(bytemuck::cast(*these), _mm256_set1_epi8(limit as i8))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn not_0_avx512(these: &[u8; 32]) -> u32 {
+    let these = bytemuck::cast(*these);
+    _mm256_test_epi8_mask(these, these)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn bytes_avx512(kept: u32) -> [u8; 32] {
+    bytemuck::cast(_mm256_maskz_set1_epi8(kept, 1))
+}
+
+// Products. One operand at most is a NaN, and the instruction makes it quiet and keeps its other bits, as the contract
+// wants it; no scale but 0 makes one of an infinity. That holds for the instruction, not for a product in the language, so
+// that the multiplications of AVX-512 are those with a rounding of their own, which compilers do not take for one.
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn product_avx512(kept: u16, x: __m512, scale: f32) -> __m512 {
+    _mm512_maskz_mul_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(kept, x, _mm512_set1_ps(scale))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn dropped_f32_avx512(x: [f32; 32], kept: u32, scale: f32) -> [f32; 32] {
+    let [low, high]: [__m512; 2] = bytemuck::cast(x);
+    bytemuck::cast([
+        product_avx512(kept as u16, low, scale),
+        product_avx512((kept >> 16) as u16, high, scale),
+    ])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn dropped_f16_avx512(x: [f16; 32], kept: u32, scale: f32) -> [f16; 32] {
+    let [low, high]: [__m256i; 2] = bytemuck::cast(x);
+    let narrow = |kept, x| {
+        let product = product_avx512(kept, _mm512_cvtph_ps(x), scale);
         _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
-    });
-    let narrow = bytemuck::cast(narrow);
-    bytemuck::cast(with_quiet_nans_avx512(bytemuck::cast(x), narrow, 0x7c00, 0x0200))
+    };
+    bytemuck::cast([narrow(kept as u16, low), narrow((kept >> 16) as u16, high)])
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn scaled_bf16_avx512(x: [bf16; 32], scale: f32) -> [bf16; 32] {
+fn dropped_bf16_avx512(x: [bf16; 32], kept: u32, scale: f32) -> [bf16; 32] {
     let x: __m512i = bytemuck::cast(x);
     let zero = _mm512_setzero_si512();
-    // Interleaved with zeros within each part of the register, as the narrowing pack puts them together.
-    let [low, high] = [_mm512_unpacklo_epi16(zero, x), _mm512_unpackhi_epi16(zero, x)].map(|wide| {
-        let product = _mm512_mul_ps(_mm512_castsi512_ps(wide), _mm512_set1_ps(scale));
+    // Interleaved with zeros within each part of the register, and back.
+    let rounded = [_mm512_unpacklo_epi16(zero, x), _mm512_unpackhi_epi16(zero, x)].map(|wide| {
+        let product = product_avx512(u16::MAX, _mm512_castsi512_ps(wide), scale);
         let product = _mm512_castps_si512(product);
-        // Nearest even: half of what is cut off, less one unless the last bit kept is odd.
-        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(product), _mm512_set1_epi32(1));
-        let rounded = _mm512_add_epi32(_mm512_add_epi32(product, _mm512_set1_epi32(0x7fff)), odd);
-        _mm512_srli_epi32::<16>(rounded)
+        // Nearest even: half of what is cut off, less one unless the last bit kept is odd. No NaN's upper half changes.
+        let odd = _mm512_test_epi32_mask(product, _mm512_set1_epi32(0x1_0000));
+        let half = _mm512_mask_blend_epi32(odd, _mm512_set1_epi32(0x7fff), _mm512_set1_epi32(0x8000));
+        _mm512_add_epi32(product, half)
     });
-    let narrow = _mm512_packus_epi32(low, high);
-    bytemuck::cast(with_quiet_nans_avx512(x, narrow, 0x7f80, 0x0040))
+    bytemuck::cast(_mm512_maskz_permutex2var_epi16(
+        kept,
+        rounded[0],
+        upper_halves(),
+        rounded[1],
+    ))
+}
+
+/// Where the upper half of each 32-bit lane of two registers goes, to undo an interleaving.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn upper_halves() -> __m512i {
+    const PLACES: [u16; 32] = {
+        let mut places = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            // Element i is one of eight in its part of 128 bits; the first four are in the first register.
+            let (part, at) = (i / 8, i % 8);
+            places[i as usize] = 32 * (at / 4) + 8 * part + 2 * (at % 4) + 1;
+            i += 1;
+        }
+        places
+    };
+    bytemuck::cast(PLACES)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -633,40 +811,122 @@ fn narrowed_f16_avx2(wide: [f32; 32]) -> [f16; 32] {
     }))
 }
 
+type Lanes = [[i16; 16]; 2];
+
 #[target_feature(enable = "avx2")]
 #[inline]
-fn with_quiet_nans_avx2(x: __m256i, products: __m256i, infinity: i16, quiet: i16) -> __m256i {
-    let magnitude = _mm256_and_si256(x, _mm256_set1_epi16(0x7fff));
-    let is_nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(infinity));
-    _mm256_blendv_epi8(products, _mm256_or_si256(x, _mm256_set1_epi16(quiet)), is_nan)
+fn at_most_u32_avx2(these: &[u32; 32], limit: u32) -> Lanes {
+    let limit = _mm256_set1_epi32(limit as i32);
+    let these: [__m256i; 4] = bytemuck::cast(*these);
+    let [a, b, c, d] = these.map(|it| _mm256_cmpeq_epi32(_mm256_min_epu32(it, limit), it));
+    // The pack takes the halves of both in turns.
+    let in_turns = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
+    bytemuck::cast(in_turns.map(|it| _mm256_permute4x64_epi64::<0b11_01_10_00>(it)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn at_most_u16_avx2(these: &[u16; 32], limit: u16) -> Lanes {
+    let limit = _mm256_set1_epi16(limit as i16);
+    let these: [__m256i; 2] = bytemuck::cast(*these);
+    bytemuck::cast(these.map(|it| _mm256_cmpeq_epi16(_mm256_min_epu16(it, limit), it)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn at_most_u8_avx2(these: &[u8; 32], limit: u8) -> Lanes {
+    let these = bytemuck::cast(*these);
+    widened_lanes(_mm256_cmpeq_epi8(
+        _mm256_min_epu8(these, _mm256_set1_epi8(limit as i8)),
+        these,
+    ))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn not_0_avx2(these: &[u8; 32]) -> Lanes {
+    let is_0 = _mm256_cmpeq_epi8(bytemuck::cast(*these), _mm256_setzero_si256());
+    widened_lanes(_mm256_xor_si256(is_0, _mm256_set1_epi8(-1)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn widened_lanes(bytes: __m256i) -> Lanes {
+    let halves: [__m128i; 2] = bytemuck::cast(bytes);
+    bytemuck::cast(halves.map(|half| _mm256_cvtepi8_epi16(half)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn of_bits_avx2(bits: u32) -> Lanes {
+    let bit = _mm256_set_epi16(
+        -0x8000, 0x4000, 0x2000, 0x1000, 0x800, 0x400, 0x200, 0x100, 0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1,
+    );
+    let halves = [bits as i16, (bits >> 16) as i16];
+    bytemuck::cast(halves.map(|half| _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(half), bit), bit)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn lanes_of_8(kept: Lanes) -> __m256i {
+    let [low, high]: [__m256i; 2] = bytemuck::cast(kept);
+    // The pack takes the halves of both in turns.
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn bits_avx2(kept: Lanes) -> u32 {
+    _mm256_movemask_epi8(lanes_of_8(kept)) as u32
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn bytes_avx2(kept: Lanes) -> [u8; 32] {
+    bytemuck::cast(_mm256_and_si256(lanes_of_8(kept), _mm256_set1_epi8(1)))
+}
+
+// Products. Every NaN among the elements is made quiet on the bits: AVX2 has no product but the language's, whose NaNs are
+// the compiler's to choose.
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dropped_f32_avx2(x: [f32; 32], kept: Lanes, scale: f32) -> [f32; 32] {
+    let x: [__m256; 4] = bytemuck::cast(x);
+    let kept: [__m128i; 4] = bytemuck::cast(kept);
+    bytemuck::cast([0, 1, 2, 3].map(|i| {
+        let product = _mm256_mul_ps(x[i], _mm256_set1_ps(scale));
+        let quiet = _mm256_or_ps(x[i], _mm256_castsi256_ps(_mm256_set1_epi32(0x0040_0000)));
+        let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x[i], x[i]);
+        let scaled = _mm256_blendv_ps(product, quiet, is_nan);
+        _mm256_and_ps(scaled, _mm256_castsi256_ps(_mm256_cvtepi16_epi32(kept[i])))
+    }))
 }
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn scaled_f16_avx2(x: [f16; 32], scale: f32) -> [f16; 32] {
+fn dropped_f16_avx2(x: [f16; 32], kept: Lanes, scale: f32) -> [f16; 32] {
     let quarters: [__m128i; 4] = bytemuck::cast(x);
-    let narrow = quarters.map(|x| {
+    let products = quarters.map(|x| {
         let product = _mm256_mul_ps(_mm256_cvtph_ps(x), _mm256_set1_ps(scale));
         _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
     });
-    let (x, narrow): ([__m256i; 2], [__m256i; 2]) = (bytemuck::cast(x), bytemuck::cast(narrow));
-    bytemuck::cast([0, 1].map(|i| with_quiet_nans_avx2(x[i], narrow[i], 0x7c00, 0x0200)))
+    let (x, kept): ([__m256i; 2], [__m256i; 2]) = (bytemuck::cast(x), bytemuck::cast(kept));
+    let products: [__m256i; 2] = bytemuck::cast(products);
+    bytemuck::cast([0, 1].map(|i| _mm256_and_si256(with_quiet_nans(x[i], products[i], 0x7c00, 0x0200), kept[i])))
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn scaled_bf16_avx2(x: [bf16; 32], scale: f32) -> [bf16; 32] {
-    let [a, b]: [__m256i; 2] = bytemuck::cast(x);
-    bytemuck::cast([scaled_bf16_halves(a, scale), scaled_bf16_halves(b, scale)])
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn scaled_bf16_halves(x: __m256i, scale: f32) -> __m256i {
+fn dropped_bf16_avx2(x: [bf16; 32], kept: Lanes, scale: f32) -> [bf16; 32] {
+    let (x, kept): ([__m256i; 2], [__m256i; 2]) = (bytemuck::cast(x), bytemuck::cast(kept));
     let zero = _mm256_setzero_si256();
-    let low = scaled_bf16_quarter(_mm256_unpacklo_epi16(zero, x), scale);
-    let high = scaled_bf16_quarter(_mm256_unpackhi_epi16(zero, x), scale);
-    with_quiet_nans_avx2(x, _mm256_packus_epi32(low, high), 0x7f80, 0x0040)
+    bytemuck::cast([0, 1].map(|i| {
+        let halves = [_mm256_unpacklo_epi16(zero, x[i]), _mm256_unpackhi_epi16(zero, x[i])];
+        let [low, high] = halves.map(|wide| scaled_bf16_quarter(wide, scale));
+        let products = _mm256_packus_epi32(low, high);
+        _mm256_and_si256(with_quiet_nans(x[i], products, 0x7f80, 0x0040), kept[i])
+    }))
 }
 
 #[target_feature(enable = "avx2")]
@@ -679,10 +939,20 @@ fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
     _mm256_srli_epi32::<16>(rounded)
 }
 
+#[target_feature(enable = "avx2")]
+#[inline]
+fn with_quiet_nans(x: __m256i, products: __m256i, infinity: i16, quiet: i16) -> __m256i {
+    let magnitude = _mm256_and_si256(x, _mm256_set1_epi16(0x7fff));
+    let is_nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(infinity));
+    _mm256_blendv_epi8(products, _mm256_or_si256(x, _mm256_set1_epi16(quiet)), is_nan)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::decide::{Decision, KeepByte};
     use crate::cpu::job::streams;
+    use crate::cpu::scale::Scale as _;
     use crate::philox::block;
     use crate::{Draw, IndexMap, RandomBits};
 
@@ -708,29 +978,101 @@ mod tests {
         }
     }
 
-    fn check_products(instructions: impl Instructions) {
-        use crate::cpu::scale::Scale as _;
-        for scale in [
-            1.0,
-            1.0f32 / 0.9,
-            2.0,
-            65_536.0,
-            4_294_967_296.0,
-            0.9,
-            0.5,
-            1e-3,
-            2.0f32.powi(-32),
-        ] {
+    const SCALES: [f32; 9] = [
+        1.0,
+        1.0f32 / 0.9,
+        2.0,
+        65_536.0,
+        4_294_967_296.0,
+        0.9,
+        0.5,
+        1e-3,
+        1.0 / 4_294_967_296.0,
+    ];
+
+    fn check_products<I: Instructions>(instructions: I) {
+        for scale in SCALES {
             for first in (0..=u16::MAX).step_by(32) {
                 let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
                 let expected = x.map(|x| x.scaled(scale).to_bits());
-                let actual = instructions.scaled_f16(x, scale).map(f16::to_bits);
+                let actual = instructions.dropped_f16(x, instructions.all(), scale).map(f16::to_bits);
                 assert_eq!(actual, expected, "f16 from {first:#x} by {scale}");
                 let x = x.map(|x| bf16::from_bits(x.to_bits()));
                 let expected = x.map(|x| x.scaled(scale).to_bits());
-                let actual = instructions.scaled_bf16(x, scale).map(bf16::to_bits);
+                let actual = instructions
+                    .dropped_bf16(x, instructions.all(), scale)
+                    .map(bf16::to_bits);
                 assert_eq!(actual, expected, "bf16 from {first:#x} by {scale}");
             }
+        }
+    }
+
+    /// Each width of random bits, and bytes of a mask.
+    fn check_decisions<I: Instructions>(instructions: I) {
+        let word = |i: u32| i.wrapping_mul(2_654_435_761).rotate_left(i % 32);
+        for n in 0..1000 {
+            let words: [u32; 32] = core::array::from_fn(|i| word(32 * n + i as u32));
+            // Infinities, zeros, subnormals and NaNs of either kind and sign among them.
+            let x: [f32; 32] = core::array::from_fn(|i| {
+                f32::from_bits(match (n as usize + i) % 4 {
+                    0 => words[31 - i] | 0x7f80_0000,
+                    1 => words[31 - i] & 0x807f_ffff,
+                    2 => words[31 - i] & 0xff80_0000,
+                    _ => words[31 - i],
+                })
+            });
+            let scale = SCALES[n as usize % SCALES.len()];
+            // At, above and below what some of them are; the lowest and the highest.
+            for limit in [
+                words[5],
+                words[31].wrapping_sub(1),
+                words[16].wrapping_add(1),
+                0,
+                u32::MAX,
+            ] {
+                check_dropped(instructions, x, &words, limit, scale);
+                check_dropped(instructions, x, &words.map(|word| word as u16), limit, scale);
+                check_dropped(instructions, x, &words.map(|word| word as u8), limit, scale);
+            }
+            let bytes = words.map(|word| (word & word >> 8 & word >> 16) as u8);
+            check_dropped::<_, KeepByte>(instructions, x, bytemuck::cast_ref(&bytes), 0, scale);
+        }
+    }
+
+    /// Each element type, beside the definition.
+    fn check_dropped<I: Instructions, L: Decision>(
+        instructions: I,
+        x: [f32; 32],
+        these: &[L; 32],
+        limit: u32,
+        scale: f32,
+    ) {
+        let kept = L::kept_32(these, limit, instructions);
+        let is_kept: [bool; 32] = these.map(|it| it.is_kept(limit));
+        let bits = Portable.bits(is_kept);
+        assert_eq!(instructions.bits(kept), bits, "{is_kept:?}");
+        assert_eq!(instructions.bytes(instructions.of_bits(bits)), is_kept.map(u8::from));
+        let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
+        let actual = instructions.dropped_f32(x, kept, scale).map(f32::to_bits);
+        assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+        let x = x.map(|x| f16::from_bits((x.to_bits() >> 16) as u16));
+        let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
+        let actual = instructions.dropped_f16(x, kept, scale).map(f16::to_bits);
+        assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+        let x = x.map(|x| bf16::from_bits(x.to_bits()));
+        let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
+        let actual = instructions.dropped_bf16(x, kept, scale).map(bf16::to_bits);
+        assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+    }
+
+    #[test]
+    fn decisions_and_their_products_equal_the_portable_ones() {
+        check_decisions(Portable);
+        if let Some(avx512) = Avx512::detect() {
+            check_decisions(avx512);
+        }
+        if let Some(avx2) = Avx2::detect() {
+            check_decisions(avx2);
         }
     }
 

@@ -348,11 +348,17 @@ impl<T: Element> Job<'_, T> {
 /// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
 pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Option<&IndexMap>) -> bool {
     #[cfg(target_arch = "x86_64")]
-    let cache = x86::third_level_cache();
+    let (cache, has_avx512) = (x86::third_level_cache(), x86::has_avx512());
     #[cfg(not(target_arch = "x86_64"))]
-    let cache = usize::MAX;
+    let (cache, has_avx512) = (usize::MAX, false);
     let shares_far = map.is_some_and(mapped::shares_far);
-    let is_cheap = T::DTYPE != DType::F32 || random_bits == RandomBits::B8 || shares_far;
+    let is_cheap = T::DTYPE != DType::F32
+        || shares_far
+        || match random_bits {
+            RandomBits::B32 => false,
+            RandomBits::B16 => has_avx512,
+            RandomBits::B8 => true,
+        };
     is_cheap && len.saturating_mul(size_of::<T>()) / 2 >= cache
 }
 

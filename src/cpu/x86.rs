@@ -398,6 +398,11 @@ fn fence() {
     unsafe { _mm_sfence() }
 }
 
+/// Whether jobs are run with AVX-512.
+pub(super) fn has_avx512() -> bool {
+    Avx512::detect().is_some()
+}
+
 /// Bytes of the third-level cache, as the processor gives them; the most there can be where it does not.
 pub(super) fn third_level_cache() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
@@ -726,11 +731,16 @@ fn dropped_f32_avx512(x: [f32; 32], kept: u32, scale: f32) -> [f32; 32] {
 #[inline]
 fn dropped_f16_avx512(x: [f16; 32], kept: u32, scale: f32) -> [f16; 32] {
     let [low, high]: [__m256i; 2] = bytemuck::cast(x);
-    let narrow = |kept, x| {
-        let product = product_avx512(kept, _mm512_cvtph_ps(x), scale);
-        _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
-    };
-    bytemuck::cast([narrow(kept as u16, low), narrow((kept >> 16) as u16, high)])
+    bytemuck::cast([
+        half_f16(low, kept as u16, scale),
+        half_f16(high, (kept >> 16) as u16, scale),
+    ])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn half_f16(x: __m256i, kept: u16, scale: f32) -> __m256i {
+    _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product_avx512(kept, _mm512_cvtph_ps(x), scale))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -739,20 +749,20 @@ fn dropped_bf16_avx512(x: [bf16; 32], kept: u32, scale: f32) -> [bf16; 32] {
     let x: __m512i = bytemuck::cast(x);
     let zero = _mm512_setzero_si512();
     // Interleaved with zeros within each part of the register, and back.
-    let rounded = [_mm512_unpacklo_epi16(zero, x), _mm512_unpackhi_epi16(zero, x)].map(|wide| {
-        let product = product_avx512(u16::MAX, _mm512_castsi512_ps(wide), scale);
-        let product = _mm512_castps_si512(product);
-        // Nearest even: half of what is cut off, less one unless the last bit kept is odd. No NaN's upper half changes.
-        let odd = _mm512_test_epi32_mask(product, _mm512_set1_epi32(0x1_0000));
-        let half = _mm512_mask_blend_epi32(odd, _mm512_set1_epi32(0x7fff), _mm512_set1_epi32(0x8000));
-        _mm512_add_epi32(product, half)
-    });
-    bytemuck::cast(_mm512_maskz_permutex2var_epi16(
-        kept,
-        rounded[0],
-        upper_halves(),
-        rounded[1],
-    ))
+    let low = rounded_bf16_half(_mm512_unpacklo_epi16(zero, x), scale);
+    let high = rounded_bf16_half(_mm512_unpackhi_epi16(zero, x), scale);
+    bytemuck::cast(_mm512_maskz_permutex2var_epi16(kept, low, upper_halves(), high))
+}
+
+/// Rounded to nearest even in the upper half of each lane: half of what is cut off is added, less one unless the last
+/// bit kept is odd. No NaN's upper half changes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn rounded_bf16_half(wide: __m512i, scale: f32) -> __m512i {
+    let product = _mm512_castps_si512(product_avx512(u16::MAX, _mm512_castsi512_ps(wide), scale));
+    let odd = _mm512_test_epi32_mask(product, _mm512_set1_epi32(0x1_0000));
+    let half = _mm512_mask_blend_epi32(odd, _mm512_set1_epi32(0x7fff), _mm512_set1_epi32(0x8000));
+    _mm512_add_epi32(product, half)
 }
 
 /// Where the upper half of each 32-bit lane of two registers goes, to undo an interleaving.
@@ -892,41 +902,65 @@ fn bytes_avx2(kept: Lanes) -> [u8; 32] {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn dropped_f32_avx2(x: [f32; 32], kept: Lanes, scale: f32) -> [f32; 32] {
-    let x: [__m256; 4] = bytemuck::cast(x);
-    let kept: [__m128i; 4] = bytemuck::cast(kept);
-    bytemuck::cast([0, 1, 2, 3].map(|i| {
-        let product = _mm256_mul_ps(x[i], _mm256_set1_ps(scale));
-        let quiet = _mm256_or_ps(x[i], _mm256_castsi256_ps(_mm256_set1_epi32(0x0040_0000)));
-        let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x[i], x[i]);
-        let scaled = _mm256_blendv_ps(product, quiet, is_nan);
-        _mm256_and_ps(scaled, _mm256_castsi256_ps(_mm256_cvtepi16_epi32(kept[i])))
-    }))
+    let [a, b, c, d]: [__m256; 4] = bytemuck::cast(x);
+    let [k, l, m, n]: [__m128i; 4] = bytemuck::cast(kept);
+    bytemuck::cast([
+        dropped_f32_quarter(a, k, scale),
+        dropped_f32_quarter(b, l, scale),
+        dropped_f32_quarter(c, m, scale),
+        dropped_f32_quarter(d, n, scale),
+    ])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dropped_f32_quarter(x: __m256, kept: __m128i, scale: f32) -> __m256 {
+    let product = _mm256_mul_ps(x, _mm256_set1_ps(scale));
+    let quiet = _mm256_or_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x0040_0000)));
+    let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x);
+    let scaled = _mm256_blendv_ps(product, quiet, is_nan);
+    _mm256_and_ps(scaled, _mm256_castsi256_ps(_mm256_cvtepi16_epi32(kept)))
 }
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn dropped_f16_avx2(x: [f16; 32], kept: Lanes, scale: f32) -> [f16; 32] {
-    let quarters: [__m128i; 4] = bytemuck::cast(x);
-    let products = quarters.map(|x| {
-        let product = _mm256_mul_ps(_mm256_cvtph_ps(x), _mm256_set1_ps(scale));
-        _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
-    });
-    let (x, kept): ([__m256i; 2], [__m256i; 2]) = (bytemuck::cast(x), bytemuck::cast(kept));
-    let products: [__m256i; 2] = bytemuck::cast(products);
-    bytemuck::cast([0, 1].map(|i| _mm256_and_si256(with_quiet_nans(x[i], products[i], 0x7c00, 0x0200), kept[i])))
+    let [a, b]: [__m256i; 2] = bytemuck::cast(x);
+    let [k, l]: [__m256i; 2] = bytemuck::cast(kept);
+    bytemuck::cast([dropped_f16_half(a, k, scale), dropped_f16_half(b, l, scale)])
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn dropped_f16_half(x: __m256i, kept: __m256i, scale: f32) -> __m256i {
+    let [low, high]: [__m128i; 2] = bytemuck::cast(x);
+    let products = bytemuck::cast([scaled_f16_quarter(low, scale), scaled_f16_quarter(high, scale)]);
+    _mm256_and_si256(with_quiet_nans(x, products, 0x7c00, 0x0200), kept)
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn scaled_f16_quarter(x: __m128i, scale: f32) -> __m128i {
+    let product = _mm256_mul_ps(_mm256_cvtph_ps(x), _mm256_set1_ps(scale));
+    _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
 fn dropped_bf16_avx2(x: [bf16; 32], kept: Lanes, scale: f32) -> [bf16; 32] {
-    let (x, kept): ([__m256i; 2], [__m256i; 2]) = (bytemuck::cast(x), bytemuck::cast(kept));
+    let [a, b]: [__m256i; 2] = bytemuck::cast(x);
+    let [k, l]: [__m256i; 2] = bytemuck::cast(kept);
+    bytemuck::cast([dropped_bf16_half(a, k, scale), dropped_bf16_half(b, l, scale)])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dropped_bf16_half(x: __m256i, kept: __m256i, scale: f32) -> __m256i {
     let zero = _mm256_setzero_si256();
-    bytemuck::cast([0, 1].map(|i| {
-        let halves = [_mm256_unpacklo_epi16(zero, x[i]), _mm256_unpackhi_epi16(zero, x[i])];
-        let [low, high] = halves.map(|wide| scaled_bf16_quarter(wide, scale));
-        let products = _mm256_packus_epi32(low, high);
-        _mm256_and_si256(with_quiet_nans(x[i], products, 0x7f80, 0x0040), kept[i])
-    }))
+    let low = scaled_bf16_quarter(_mm256_unpacklo_epi16(zero, x), scale);
+    let high = scaled_bf16_quarter(_mm256_unpackhi_epi16(zero, x), scale);
+    let products = _mm256_packus_epi32(low, high);
+    _mm256_and_si256(with_quiet_nans(x, products, 0x7f80, 0x0040), kept)
 }
 
 #[target_feature(enable = "avx2")]
@@ -1301,7 +1335,7 @@ mod tests {
         }
         for (random_bits, of_f32) in [
             (RandomBits::B32, false),
-            (RandomBits::B16, false),
+            (RandomBits::B16, has_avx512()),
             (RandomBits::B8, true),
         ] {
             assert_eq!(streams::<f32>(cache / 2, random_bits, None), of_f32);

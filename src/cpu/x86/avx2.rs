@@ -1,0 +1,363 @@
+//! With AVX2: four blocks a register, masks of lanes.
+
+use core::arch::x86_64::{
+    __m128i, __m256, __m256i, _CMP_UNORD_Q, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128, _mm256_add_epi32,
+    _mm256_add_epi64, _mm256_and_ps, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_blendv_ps,
+    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_cmpeq_epi32,
+    _mm256_cmpgt_epi16, _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_min_epu8,
+    _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8, _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_ps,
+    _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_packus_epi32, _mm256_permute4x64_epi64,
+    _mm256_set_epi16, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
+    _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64,
+    _mm256_stream_si256, _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64,
+    _mm256_xor_si256,
+};
+
+use half::{bf16, f16};
+
+use super::{Neighbours, fence, prefetch, round_key};
+use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
+use crate::philox::{MULTIPLIERS, ROUNDS};
+
+/// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c")).then_some(Self(()))
+    }
+}
+
+impl Instructions for Avx2 {
+    /// A lane of 16 bits for each, 0 or -1.
+    type Kept = Lanes;
+
+    #[inline(always)]
+    fn all(self) -> Self::Kept {
+        [[-1; 16]; 2]
+    }
+
+    #[inline(always)]
+    fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
+        prefetch::<WRITE, T>(elements, at, len);
+    }
+
+    #[inline(always)]
+    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
+        // SAFETY: self proves that the processor has each feature.
+        unsafe { stream(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to)) }
+    }
+
+    #[inline(always)]
+    fn streamed(self) {
+        fence();
+    }
+
+    forward! {
+        words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
+        words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+        blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks);
+        at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
+        at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
+        at_most_u8(these: &[u8; 32], limit: u8) -> Self::Kept;
+        not_0(these: &[u8; 32]) -> Self::Kept;
+        of_bits(bits: u32) -> Lanes;
+        bits(kept: Lanes) -> u32;
+        bytes(kept: Lanes) -> [u8; 32];
+        dropped_f32(x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32];
+        dropped_f16(x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32];
+        dropped_bf16(x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
+        widened_f16(x: [f16; 32]) -> [f32; 32];
+        narrowed_f16(wide: [f32; 32]) -> [f16; 32];
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+    const BLOCKS: usize = 4;
+    // There are 16 registers, half as many as with AVX-512.
+    const SIDE_BY_SIDE: usize = 2;
+    let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
+        return Portable.words(seed, subsequence, first, out);
+    };
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let order = _mm256_set_epi64x(3, 1, 2, 0);
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let [n1, n20, n22, product] = [
+        neighbours.first,
+        neighbours.second[0],
+        neighbours.second[1],
+        neighbours.product,
+    ]
+    .map(lanes);
+    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
+        let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+            let start = first + i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64;
+            let blocks = _mm256_add_epi64(_mm256_set1_epi64x(start as i64), order);
+            // The first two rounds, as far as they are the block's own.
+            let a = _mm256_mul_epu32(m0, blocks);
+            let b = _mm256_mul_epu32(m1, _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
+            [
+                _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
+                b,
+                _mm256_xor_si256(a, n22),
+                product,
+            ]
+        });
+        rounds(seed, 2, &mut c);
+        for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
+            join(c, out);
+        }
+    }
+}
+
+/// The rounds from `first` on.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn rounds<const N: usize>(seed: u64, first: usize, c: &mut [[__m256i; 4]; N]) {
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    for round in first..ROUNDS {
+        let [k0, k1] = round_key(seed, round).map(lanes);
+        for c in &mut *c {
+            let a = _mm256_mul_epu32(m0, c[0]);
+            let b = _mm256_mul_epu32(m1, c[2]);
+            c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(b), c[1]), k0);
+            c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64::<32>(a), c[3]), k1);
+            c[1] = b;
+            c[3] = a;
+        }
+    }
+}
+
+/// The words of four blocks, dealt to the lanes as 0, 2, 1, 3, block by block.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn join(c: [__m256i; 4], out: &mut [u32]) {
+    let low = _mm256_blend_epi32::<0b1010_1010>(c[0], _mm256_slli_epi64::<32>(c[1]));
+    let high = _mm256_blend_epi32::<0b1010_1010>(c[2], _mm256_slli_epi64::<32>(c[3]));
+    let (front, back) = out.split_at_mut(out.len() / 2);
+    front.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpacklo_epi64(low, high)));
+    back.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpackhi_epi64(low, high)));
+}
+
+/// The words of eight blocks anywhere, four a register.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn drawn(seed: u64, subsequence: u64, numbers: [__m256i; 2]) -> [[__m256i; 4]; 2] {
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
+    let mut c = numbers.map(|blocks| [blocks, _mm256_srli_epi64::<32>(blocks), after[0], after[1]]);
+    rounds(seed, 0, &mut c);
+    c
+}
+
+#[target_feature(enable = "avx2")]
+fn words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+    let numbers: [[__m256i; 2]; BATCH / 8] = bytemuck::cast(*numbers);
+    for (out, numbers) in out.chunks_exact_mut(WORDS / numbers.len()).zip(numbers) {
+        let dealt = numbers.map(|numbers| _mm256_permute4x64_epi64::<0b11_01_10_00>(numbers));
+        for (out, c) in out.chunks_exact_mut(16).zip(drawn(seed, subsequence, dealt)) {
+            join(c, out);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+    const LANES: usize = 8;
+    let numbers: [[__m256i; 2]; BATCH / LANES] = bytemuck::cast(*numbers);
+    for (at, numbers) in (0..BATCH).step_by(LANES).zip(numbers) {
+        let c = drawn(seed, subsequence, numbers);
+        let [low, high] = c.map(|c| c.map(|word| _mm256_castsi256_ps(word)));
+        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            // The even 32-bit lanes of both, half by half; then the halves in order.
+            let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(even);
+            out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(words));
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn widened_f16(x: [f16; 32]) -> [f32; 32] {
+    let quarters: [__m128i; 4] = bytemuck::cast(x);
+    bytemuck::cast(quarters.map(|x| _mm256_cvtph_ps(x)))
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn narrowed_f16(wide: [f32; 32]) -> [f16; 32] {
+    let quarters: [__m256; 4] = bytemuck::cast(wide);
+    let narrow = quarters.map(|wide| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(wide));
+    let narrow: [__m256i; 2] = bytemuck::cast(narrow);
+    bytemuck::cast(narrow.map(|narrow| {
+        let magnitude = _mm256_and_si256(narrow, _mm256_set1_epi16(0x7fff));
+        let is_nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7c00));
+        _mm256_blendv_epi8(narrow, _mm256_set1_epi16(0x7e00), is_nan)
+    }))
+}
+
+type Lanes = [[i16; 16]; 2];
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn at_most_u32(these: &[u32; 32], limit: u32) -> Lanes {
+    let limit = _mm256_set1_epi32(limit as i32);
+    let these: [__m256i; 4] = bytemuck::cast(*these);
+    let [a, b, c, d] = these.map(|it| _mm256_cmpeq_epi32(_mm256_min_epu32(it, limit), it));
+    // The pack takes the halves of both in turns.
+    let in_turns = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
+    bytemuck::cast(in_turns.map(|it| _mm256_permute4x64_epi64::<0b11_01_10_00>(it)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn at_most_u16(these: &[u16; 32], limit: u16) -> Lanes {
+    let limit = _mm256_set1_epi16(limit as i16);
+    let these: [__m256i; 2] = bytemuck::cast(*these);
+    bytemuck::cast(these.map(|it| _mm256_cmpeq_epi16(_mm256_min_epu16(it, limit), it)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn at_most_u8(these: &[u8; 32], limit: u8) -> Lanes {
+    let these = bytemuck::cast(*these);
+    widened_lanes(_mm256_cmpeq_epi8(
+        _mm256_min_epu8(these, _mm256_set1_epi8(limit as i8)),
+        these,
+    ))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn not_0(these: &[u8; 32]) -> Lanes {
+    let is_0 = _mm256_cmpeq_epi8(bytemuck::cast(*these), _mm256_setzero_si256());
+    widened_lanes(_mm256_xor_si256(is_0, _mm256_set1_epi8(-1)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn widened_lanes(bytes: __m256i) -> Lanes {
+    let halves: [__m128i; 2] = bytemuck::cast(bytes);
+    bytemuck::cast(halves.map(|half| _mm256_cvtepi8_epi16(half)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn of_bits(bits: u32) -> Lanes {
+    let bit = _mm256_set_epi16(
+        -0x8000, 0x4000, 0x2000, 0x1000, 0x800, 0x400, 0x200, 0x100, 0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1,
+    );
+    let halves = [bits as i16, (bits >> 16) as i16];
+    bytemuck::cast(halves.map(|half| _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(half), bit), bit)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn lanes_of_8(kept: Lanes) -> __m256i {
+    let [low, high]: [__m256i; 2] = bytemuck::cast(kept);
+    // The pack takes the halves of both in turns.
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn bits(kept: Lanes) -> u32 {
+    _mm256_movemask_epi8(lanes_of_8(kept)) as u32
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn bytes(kept: Lanes) -> [u8; 32] {
+    bytemuck::cast(_mm256_and_si256(lanes_of_8(kept), _mm256_set1_epi8(1)))
+}
+
+stream!("avx2,f16c", __m256i, _mm256_stream_si256);
+
+// Products. Every NaN among the elements is made quiet on the bits: AVX2 has no product but the language's, whose NaNs are
+// the compiler's to choose.
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dropped_f32(x: [f32; 32], kept: Lanes, scale: f32) -> [f32; 32] {
+    let [a, b, c, d]: [__m256; 4] = bytemuck::cast(x);
+    let [k, l, m, n]: [__m128i; 4] = bytemuck::cast(kept);
+    bytemuck::cast([
+        dropped_f32_quarter(a, k, scale),
+        dropped_f32_quarter(b, l, scale),
+        dropped_f32_quarter(c, m, scale),
+        dropped_f32_quarter(d, n, scale),
+    ])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dropped_f32_quarter(x: __m256, kept: __m128i, scale: f32) -> __m256 {
+    let product = _mm256_mul_ps(x, _mm256_set1_ps(scale));
+    let quiet = _mm256_or_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x0040_0000)));
+    let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x);
+    let scaled = _mm256_blendv_ps(product, quiet, is_nan);
+    _mm256_and_ps(scaled, _mm256_castsi256_ps(_mm256_cvtepi16_epi32(kept)))
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn dropped_f16(x: [f16; 32], kept: Lanes, scale: f32) -> [f16; 32] {
+    let [a, b]: [__m256i; 2] = bytemuck::cast(x);
+    let [k, l]: [__m256i; 2] = bytemuck::cast(kept);
+    bytemuck::cast([dropped_f16_half(a, k, scale), dropped_f16_half(b, l, scale)])
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn dropped_f16_half(x: __m256i, kept: __m256i, scale: f32) -> __m256i {
+    let [low, high]: [__m128i; 2] = bytemuck::cast(x);
+    let products = bytemuck::cast([scaled_f16_quarter(low, scale), scaled_f16_quarter(high, scale)]);
+    _mm256_and_si256(with_quiet_nans(x, products, 0x7c00, 0x0200), kept)
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn scaled_f16_quarter(x: __m128i, scale: f32) -> __m128i {
+    let product = _mm256_mul_ps(_mm256_cvtph_ps(x), _mm256_set1_ps(scale));
+    _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product)
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dropped_bf16(x: [bf16; 32], kept: Lanes, scale: f32) -> [bf16; 32] {
+    let [a, b]: [__m256i; 2] = bytemuck::cast(x);
+    let [k, l]: [__m256i; 2] = bytemuck::cast(kept);
+    bytemuck::cast([dropped_bf16_half(a, k, scale), dropped_bf16_half(b, l, scale)])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dropped_bf16_half(x: __m256i, kept: __m256i, scale: f32) -> __m256i {
+    let zero = _mm256_setzero_si256();
+    let low = scaled_bf16_quarter(_mm256_unpacklo_epi16(zero, x), scale);
+    let high = scaled_bf16_quarter(_mm256_unpackhi_epi16(zero, x), scale);
+    let products = _mm256_packus_epi32(low, high);
+    _mm256_and_si256(with_quiet_nans(x, products, 0x7f80, 0x0040), kept)
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
+    let product = _mm256_mul_ps(_mm256_castsi256_ps(wide), _mm256_set1_ps(scale));
+    let product = _mm256_castps_si256(product);
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(product), _mm256_set1_epi32(1));
+    let rounded = _mm256_add_epi32(_mm256_add_epi32(product, _mm256_set1_epi32(0x7fff)), odd);
+    _mm256_srli_epi32::<16>(rounded)
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn with_quiet_nans(x: __m256i, products: __m256i, infinity: i16, quiet: i16) -> __m256i {
+    let magnitude = _mm256_and_si256(x, _mm256_set1_epi16(0x7fff));
+    let is_nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(infinity));
+    _mm256_blendv_epi8(products, _mm256_or_si256(x, _mm256_set1_epi16(quiet)), is_nan)
+}

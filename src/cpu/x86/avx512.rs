@@ -1,0 +1,323 @@
+//! With AVX-512: eight blocks a register, masks of bits.
+
+use core::arch::x86_64::{
+    __m128i, __m256i, __m512, __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128,
+    _mm256_cmple_epu8_mask, _mm256_maskz_set1_epi8, _mm256_set1_epi8, _mm256_test_epi8_mask, _mm512_add_epi32,
+    _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpgt_epi16_mask,
+    _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi64_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph,
+    _mm512_mask_blend_epi16, _mm512_mask_blend_epi32, _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16,
+    _mm512_mul_epu32, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16, _mm512_set1_epi32,
+    _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_stream_si512,
+    _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
+};
+
+use half::{bf16, f16};
+
+use super::{Neighbours, fence, prefetch, round_key};
+use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
+use crate::philox::{MULTIPLIERS, ROUNDS};
+
+/// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        let has_all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        has_all.then_some(Self(()))
+    }
+}
+
+impl Instructions for Avx512 {
+    /// A bit for each.
+    type Kept = u32;
+
+    #[inline(always)]
+    fn all(self) -> Self::Kept {
+        u32::MAX
+    }
+
+    #[inline(always)]
+    fn of_bits(self, bits: u32) -> u32 {
+        bits
+    }
+
+    #[inline(always)]
+    fn bits(self, kept: u32) -> u32 {
+        kept
+    }
+
+    #[inline(always)]
+    fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
+        prefetch::<WRITE, T>(elements, at, len);
+    }
+
+    #[inline(always)]
+    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
+        // SAFETY: self proves that the processor has each feature.
+        unsafe { stream(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to)) }
+    }
+
+    #[inline(always)]
+    fn streamed(self) {
+        fence();
+    }
+
+    forward! {
+        words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
+        words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+        blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks);
+        at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
+        at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
+        at_most_u8(these: &[u8; 32], limit: u8) -> Self::Kept;
+        not_0(these: &[u8; 32]) -> Self::Kept;
+        bytes(kept: u32) -> [u8; 32];
+        dropped_f32(x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32];
+        dropped_f16(x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32];
+        dropped_bf16(x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
+        widened_f16(x: [f16; 32]) -> [f32; 32];
+        narrowed_f16(wide: [f32; 32]) -> [f16; 32];
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+    const BLOCKS: usize = 8;
+    // Registers that go through the rounds side by side, to keep the multipliers busy.
+    const SIDE_BY_SIDE: usize = 4;
+    let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
+        return Portable.words(seed, subsequence, first, out);
+    };
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let order = order();
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let [n1, n20, n22, product] = [
+        neighbours.first,
+        neighbours.second[0],
+        neighbours.second[1],
+        neighbours.product,
+    ]
+    .map(lanes);
+    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
+        let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+            let start = first + i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64;
+            let blocks = _mm512_add_epi64(_mm512_set1_epi64(start as i64), order);
+            // The first two rounds, as far as they are the block's own.
+            let a = _mm512_mul_epu32(m0, blocks);
+            let b = _mm512_mul_epu32(m1, _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
+            [
+                _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
+                b,
+                _mm512_xor_si512(a, n22),
+                product,
+            ]
+        });
+        rounds(seed, 2, &mut c);
+        for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
+            join(c, out);
+        }
+    }
+}
+
+/// The rounds from `first` on.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn rounds<const N: usize>(seed: u64, first: usize, c: &mut [[__m512i; 4]; N]) {
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    for round in first..ROUNDS {
+        let [k0, k1] = round_key(seed, round).map(lanes);
+        for c in &mut *c {
+            let a = _mm512_mul_epu32(m0, c[0]);
+            let b = _mm512_mul_epu32(m1, c[2]);
+            // 0x96: the exclusive or of three.
+            c[0] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(b), c[1], k0);
+            c[2] = _mm512_ternarylogic_epi64::<0x96>(_mm512_srli_epi64::<32>(a), c[3], k1);
+            c[1] = b;
+            c[3] = a;
+        }
+    }
+}
+
+/// The words of eight blocks, dealt to the lanes in [`order`], block by block.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn join(c: [__m512i; 4], out: &mut [u32]) {
+    let low = _mm512_mask_blend_epi32(0xaaaa, c[0], _mm512_slli_epi64::<32>(c[1]));
+    let high = _mm512_mask_blend_epi32(0xaaaa, c[2], _mm512_slli_epi64::<32>(c[3]));
+    let (front, back) = out.split_at_mut(out.len() / 2);
+    front.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpacklo_epi64(low, high)));
+    back.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpackhi_epi64(low, high)));
+}
+
+/// Which block goes to which lane, so that one unpack of word pairs lays them out in order.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn order() -> __m512i {
+    _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0)
+}
+
+/// The words of blocks anywhere, eight a register.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn drawn(seed: u64, subsequence: u64, numbers: [__m512i; BATCH / 8]) -> [[__m512i; 4]; BATCH / 8] {
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
+    let mut c = numbers.map(|blocks| [blocks, _mm512_srli_epi64::<32>(blocks), after[0], after[1]]);
+    rounds(seed, 0, &mut c);
+    c
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+    let numbers: [__m512i; BATCH / 8] = bytemuck::cast(*numbers);
+    let dealt = numbers.map(|numbers| _mm512_permutexvar_epi64(order(), numbers));
+    let c = drawn(seed, subsequence, dealt);
+    for (out, c) in out.chunks_exact_mut(WORDS / c.len()).zip(c) {
+        join(c, out);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+    const LANES: usize = 8;
+    let c = drawn(seed, subsequence, bytemuck::cast(*numbers));
+    for (at, c) in (0..BATCH).step_by(LANES).zip(c) {
+        for (out, c) in out.iter_mut().zip(c) {
+            out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(_mm512_cvtepi64_epi32(c)));
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn at_most_u32(these: &[u32; 32], limit: u32) -> u32 {
+    let [low, high]: [__m512i; 2] = bytemuck::cast(*these);
+    let limit = _mm512_set1_epi32(limit as i32);
+    u32::from(_mm512_cmple_epu32_mask(low, limit)) | u32::from(_mm512_cmple_epu32_mask(high, limit)) << 16
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn at_most_u16(these: &[u16; 32], limit: u16) -> u32 {
+    _mm512_cmple_epu16_mask(bytemuck::cast(*these), _mm512_set1_epi16(limit as i16))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn at_most_u8(these: &[u8; 32], limit: u8) -> u32 {
+    _mm256_cmple_epu8_mask(bytemuck::cast(*these), _mm256_set1_epi8(limit as i8))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn not_0(these: &[u8; 32]) -> u32 {
+    let these = bytemuck::cast(*these);
+    _mm256_test_epi8_mask(these, these)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn bytes(kept: u32) -> [u8; 32] {
+    bytemuck::cast(_mm256_maskz_set1_epi8(kept, 1))
+}
+
+stream!("avx512f,avx512bw,avx512dq,avx512vl", __m512i, _mm512_stream_si512);
+
+// Products. One operand at most is a NaN, and the instruction makes it quiet and keeps its other bits, as the contract
+// wants it; no scale but 0 makes one of an infinity. That holds for the instruction, not for a product in the language, so
+// that the multiplications of AVX-512 are those with a rounding of their own, which compilers do not take for one.
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn product(kept: u16, x: __m512, scale: f32) -> __m512 {
+    _mm512_maskz_mul_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(kept, x, _mm512_set1_ps(scale))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn dropped_f32(x: [f32; 32], kept: u32, scale: f32) -> [f32; 32] {
+    let [low, high]: [__m512; 2] = bytemuck::cast(x);
+    bytemuck::cast([
+        product(kept as u16, low, scale),
+        product((kept >> 16) as u16, high, scale),
+    ])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn dropped_f16(x: [f16; 32], kept: u32, scale: f32) -> [f16; 32] {
+    let [low, high]: [__m256i; 2] = bytemuck::cast(x);
+    bytemuck::cast([
+        half_f16(low, kept as u16, scale),
+        half_f16(high, (kept >> 16) as u16, scale),
+    ])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn half_f16(x: __m256i, kept: u16, scale: f32) -> __m256i {
+    _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(product(kept, _mm512_cvtph_ps(x), scale))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn dropped_bf16(x: [bf16; 32], kept: u32, scale: f32) -> [bf16; 32] {
+    let x: __m512i = bytemuck::cast(x);
+    let zero = _mm512_setzero_si512();
+    // Interleaved with zeros within each part of the register, and back.
+    let low = rounded_bf16_half(_mm512_unpacklo_epi16(zero, x), scale);
+    let high = rounded_bf16_half(_mm512_unpackhi_epi16(zero, x), scale);
+    bytemuck::cast(_mm512_maskz_permutex2var_epi16(kept, low, upper_halves(), high))
+}
+
+/// Rounded to nearest even in the upper half of each lane: half of what is cut off is added, less one unless the last
+/// bit kept is odd. No NaN's upper half changes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn rounded_bf16_half(wide: __m512i, scale: f32) -> __m512i {
+    let product = _mm512_castps_si512(product(u16::MAX, _mm512_castsi512_ps(wide), scale));
+    let odd = _mm512_test_epi32_mask(product, _mm512_set1_epi32(0x1_0000));
+    let half = _mm512_mask_blend_epi32(odd, _mm512_set1_epi32(0x7fff), _mm512_set1_epi32(0x8000));
+    _mm512_add_epi32(product, half)
+}
+
+/// Where the upper half of each 32-bit lane of two registers goes, to undo an interleaving.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn upper_halves() -> __m512i {
+    const PLACES: [u16; 32] = {
+        let mut places = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            // Element i is one of eight in its part of 128 bits; the first four are in the first register.
+            let (part, at) = (i / 8, i % 8);
+            places[i as usize] = 32 * (at / 4) + 8 * part + 2 * (at % 4) + 1;
+            i += 1;
+        }
+        places
+    };
+    bytemuck::cast(PLACES)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn widened_f16(x: [f16; 32]) -> [f32; 32] {
+    let halves: [__m256i; 2] = bytemuck::cast(x);
+    bytemuck::cast(halves.map(|x| _mm512_cvtph_ps(x)))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn narrowed_f16(wide: [f32; 32]) -> [f16; 32] {
+    let halves: [__m512; 2] = bytemuck::cast(wide);
+    let narrow = halves.map(|wide| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(wide));
+    let narrow: __m512i = bytemuck::cast(narrow);
+    let magnitude = _mm512_and_si512(narrow, _mm512_set1_epi16(0x7fff));
+    let is_nan = _mm512_cmpgt_epi16_mask(magnitude, _mm512_set1_epi16(0x7c00));
+    bytemuck::cast(_mm512_mask_blend_epi16(is_nan, narrow, _mm512_set1_epi16(0x7e00)))
+}

@@ -1,0 +1,193 @@
+//! The CPU path compiled for AVX2 and AVX-512, chosen at run time; with `unsafe`, as else only `pages` has it.
+//!
+//! Four things gain: the Philox words and the products of 32 elements at a time, which the compiler does not vectorise well,
+//! so those are written out; fetching ahead; storing long results past the caches. A word lives in the lower half of a
+//! 64-bit lane: the 32 x 32 -> 64 multiplier ignores the upper half, so the high product is a shift and the low product is the
+//! product itself. Block numbers are dealt to the lanes in the order in which one unpack of word pairs lays the words out as
+//! the stream has them.
+//!
+//! `unsafe` is the call into a function compiled for more than the build's baseline, after a look at what the processor has,
+//! the prefetch hint and the stores past the caches. What each gains is in BENCHMARKS.md. The tests compare each of them with
+//! the portable path, and the vectors with whichever one is chosen.
+
+#![expect(
+    unsafe_code,
+    reason = "calls into code for instructions that were detected at run time"
+)]
+
+use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
+
+use std::sync::OnceLock;
+
+use super::job::Job;
+use crate::Element;
+use crate::philox::{MULTIPLIERS, WEYL};
+
+/// Methods that are functions compiled for the instructions, of the same names.
+macro_rules! forward {
+    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),*) $(-> $result)? {
+            // SAFETY: self proves that the processor has each feature that the function is compiled for.
+            unsafe { $name($($argument),*) }
+        }
+    )*};
+}
+
+/// `stream`, which stores past the caches: whole registers where they fit in line, what is left at either end by sixteen
+/// bytes, so that the processor puts a line together that two calls share, and single bytes as ever.
+macro_rules! stream {
+    ($features:literal, $register:ty, $store:ident) => {
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn stream(from: &[u8], to: &mut [u8]) {
+            #[inline(always)]
+            fn in_parts<R: bytemuck::Pod>(
+                from: &[u8],
+                to: &mut [u8],
+                store: impl Fn(&mut R, R),
+                at_the_ends: impl Fn(&[u8], &mut [u8]),
+            ) {
+                let (head, middle, tail) = bytemuck::pod_align_to_mut::<u8, R>(to);
+                let (from_head, from) = from.split_at(head.len());
+                let (from, from_tail) = from.split_at(size_of_val(middle));
+                at_the_ends(from_head, head);
+                for (from, to) in from.chunks_exact(size_of::<R>()).zip(middle) {
+                    store(to, bytemuck::pod_read_unaligned(from));
+                }
+                at_the_ends(from_tail, tail);
+            }
+            // SAFETY: the place is borrowed for writing and aligned as its type is; `streamed` has the fence that
+            // such stores need before others may read.
+            let wide = |to: &mut $register, from| unsafe { $store(to, from) };
+            // SAFETY: as above.
+            let narrow = |to: &mut __m128i, from| unsafe { _mm_stream_si128(to, from) };
+            in_parts(from, to, wide, |from, to| {
+                in_parts(from, to, narrow, |from, to| to.copy_from_slice(from));
+            });
+        }
+    };
+}
+
+mod avx2;
+mod avx512;
+#[cfg(test)]
+mod tests;
+
+use avx2::Avx2;
+use avx512::Avx512;
+
+/// Runs the job with the widest instructions that the processor has, or gives it back.
+#[expect(clippy::result_large_err, reason = "no error: the job goes back, inlined")]
+pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
+    if let Some(avx512) = Avx512::detect() {
+        // SAFETY: the processor has each feature that the function is compiled for.
+        unsafe { run_avx512(job, avx512) };
+        return Ok(());
+    }
+    if let Some(avx2) = Avx2::detect() {
+        // SAFETY: the processor has the feature that the function is compiled for.
+        unsafe { run_avx2(job, avx2) };
+        return Ok(());
+    }
+    Err(job)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn run_avx512<T: Element>(job: Job<'_, T>, instructions: Avx512) {
+    job.run_with(instructions);
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn run_avx2<T: Element>(job: Job<'_, T>, instructions: Avx2) {
+    job.run_with(instructions);
+}
+
+/// Prefetches the cache lines of `elements[at..at + len]`, as far as they exist. Memory and arithmetic
+/// then overlap: the words of one piece are computed while the elements of the next are on their way,
+/// which the processor's own prefetchers don't manage between short loops.
+#[inline(always)]
+fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
+    const LINE: usize = 64;
+    let Some(ahead) = elements.get(at..elements.len().min(at.saturating_add(len))) else {
+        return;
+    };
+    let start = ahead.as_ptr().cast::<i8>();
+    for offset in (0..size_of_val(ahead)).step_by(LINE) {
+        // SAFETY: a hint that never faults; the address is inside the slice all the same.
+        unsafe {
+            let line = start.add(offset);
+            if WRITE {
+                _mm_prefetch::<_MM_HINT_ET0>(line);
+            } else {
+                _mm_prefetch::<_MM_HINT_T0>(line);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn fence() {
+    // SAFETY: every x86-64 processor has it.
+    unsafe { _mm_sfence() }
+}
+
+/// Whether jobs are run with AVX-512.
+pub(super) fn has_avx512() -> bool {
+    Avx512::detect().is_some()
+}
+
+/// Bytes of the third-level cache, as the processor gives them; the most there can be where it does not.
+pub(super) fn third_level_cache() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let caches = raw_cpuid::CpuId::new().get_cache_parameters();
+        let bytes = caches
+            .into_iter()
+            .flatten()
+            .filter(|cache| cache.level() == 3)
+            .map(|cache| {
+                cache.associativity() * cache.physical_line_partitions() * cache.coherency_line_size() * cache.sets()
+            });
+        bytes.max().unwrap_or(usize::MAX)
+    })
+}
+
+/// What the first two rounds of neighbouring blocks have in common: those whose numbers have the same
+/// upper word.
+struct Neighbours {
+    /// Exclusive ors into words 2 of the first round, and 0 and 2 of the second.
+    first: u32,
+    second: [u32; 2],
+    /// The product that becomes word 3 of the second round.
+    product: u32,
+}
+
+impl Neighbours {
+    /// Of `count` blocks from `first` on, if they are neighbours: all but once in 2^32 blocks.
+    #[inline(always)]
+    fn of(seed: u64, subsequence: u64, first: u64, count: u32) -> Option<Self> {
+        (first as u32).checked_add(count - 1)?;
+        let [k0, k1] = [seed as u32, (seed >> 32) as u32];
+        let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
+        let b = product(MULTIPLIERS[1], subsequence as u32);
+        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ k0);
+        Some(Self {
+            first: (subsequence >> 32) as u32 ^ k1,
+            second: [
+                b as u32 ^ k0.wrapping_add(WEYL[0]),
+                (a >> 32) as u32 ^ k1.wrapping_add(WEYL[1]),
+            ],
+            product: a as u32,
+        })
+    }
+}
+
+/// The key of round `round`, from 0 on.
+const fn round_key(seed: u64, round: usize) -> [u32; 2] {
+    let round = round as u32;
+    [
+        (seed as u32).wrapping_add(WEYL[0].wrapping_mul(round)),
+        ((seed >> 32) as u32).wrapping_add(WEYL[1].wrapping_mul(round)),
+    ]
+}

@@ -1,0 +1,364 @@
+//! Both beside the portable path.
+
+use half::{bf16, f16};
+
+use super::*;
+use crate::cpu::decide::{Decision, KeepByte};
+use crate::cpu::job::streams;
+use crate::cpu::scale::Scale as _;
+use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
+use crate::philox::block;
+use crate::{Draw, IndexMap, RandomBits};
+
+/// Starts around carries of the low and of both words; nothing in them is symmetric.
+const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
+
+fn check(instructions: impl Instructions) {
+    for first in STARTS {
+        let (mut expected, mut actual) = ([0; WORDS], [0; WORDS]);
+        Portable.words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut expected);
+        instructions.words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut actual);
+        assert_eq!(actual, expected, "from {first:#x}");
+    }
+}
+
+#[test]
+fn words_equal_the_portable_ones() {
+    if let Some(avx512) = Avx512::detect() {
+        check(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check(avx2);
+    }
+}
+
+const SCALES: [f32; 9] = [
+    1.0,
+    1.0f32 / 0.9,
+    2.0,
+    65_536.0,
+    4_294_967_296.0,
+    0.9,
+    0.5,
+    1e-3,
+    1.0 / 4_294_967_296.0,
+];
+
+fn check_products<I: Instructions>(instructions: I) {
+    for scale in SCALES {
+        for first in (0..=u16::MAX).step_by(32) {
+            let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
+            let expected = x.map(|x| x.scaled(scale).to_bits());
+            let actual = instructions.dropped_f16(x, instructions.all(), scale).map(f16::to_bits);
+            assert_eq!(actual, expected, "f16 from {first:#x} by {scale}");
+            let x = x.map(|x| bf16::from_bits(x.to_bits()));
+            let expected = x.map(|x| x.scaled(scale).to_bits());
+            let actual = instructions
+                .dropped_bf16(x, instructions.all(), scale)
+                .map(bf16::to_bits);
+            assert_eq!(actual, expected, "bf16 from {first:#x} by {scale}");
+        }
+    }
+}
+
+/// Each width of random bits, and bytes of a mask.
+fn check_decisions<I: Instructions>(instructions: I) {
+    let word = |i: u32| i.wrapping_mul(2_654_435_761).rotate_left(i % 32);
+    for n in 0..1000 {
+        let words: [u32; 32] = core::array::from_fn(|i| word(32 * n + i as u32));
+        // Infinities, zeros, subnormals and NaNs of either kind and sign among them.
+        let x: [f32; 32] = core::array::from_fn(|i| {
+            f32::from_bits(match (n as usize + i) % 4 {
+                0 => words[31 - i] | 0x7f80_0000,
+                1 => words[31 - i] & 0x807f_ffff,
+                2 => words[31 - i] & 0xff80_0000,
+                _ => words[31 - i],
+            })
+        });
+        let scale = SCALES[n as usize % SCALES.len()];
+        // At, above and below what some of them are; the lowest and the highest.
+        for limit in [
+            words[5],
+            words[31].wrapping_sub(1),
+            words[16].wrapping_add(1),
+            0,
+            u32::MAX,
+        ] {
+            check_dropped(instructions, x, &words, limit, scale);
+            check_dropped(instructions, x, &words.map(|word| word as u16), limit, scale);
+            check_dropped(instructions, x, &words.map(|word| word as u8), limit, scale);
+        }
+        let bytes = words.map(|word| (word & word >> 8 & word >> 16) as u8);
+        check_dropped::<_, KeepByte>(instructions, x, bytemuck::cast_ref(&bytes), 0, scale);
+    }
+}
+
+/// Each element type, beside the definition.
+fn check_dropped<I: Instructions, L: Decision>(instructions: I, x: [f32; 32], these: &[L; 32], limit: u32, scale: f32) {
+    let kept = L::kept_32(these, limit, instructions);
+    let is_kept: [bool; 32] = these.map(|it| it.is_kept(limit));
+    let bits = Portable.bits(is_kept);
+    assert_eq!(instructions.bits(kept), bits, "{is_kept:?}");
+    assert_eq!(instructions.bytes(instructions.of_bits(bits)), is_kept.map(u8::from));
+    let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
+    let actual = instructions.dropped_f32(x, kept, scale).map(f32::to_bits);
+    assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+    let x = x.map(|x| f16::from_bits((x.to_bits() >> 16) as u16));
+    let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
+    let actual = instructions.dropped_f16(x, kept, scale).map(f16::to_bits);
+    assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+    let x = x.map(|x| bf16::from_bits(x.to_bits()));
+    let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
+    let actual = instructions.dropped_bf16(x, kept, scale).map(bf16::to_bits);
+    assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+}
+
+#[test]
+fn decisions_and_their_products_equal_the_portable_ones() {
+    check_decisions(Portable);
+    if let Some(avx512) = Avx512::detect() {
+        check_decisions(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check_decisions(avx2);
+    }
+}
+
+fn check_conversions(instructions: impl Instructions) {
+    for first in (0..=u16::MAX).step_by(32) {
+        let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
+        let wide = instructions.widened_f16(x);
+        let expected = Portable.widened_f16(x);
+        for (x, (wide, expected)) in x.iter().zip(wide.iter().zip(expected)) {
+            let same = wide.to_bits() == expected.to_bits() || (wide.is_nan() && expected.is_nan());
+            assert!(same, "{x:?} is {wide:?}, expected {expected:?}");
+        }
+        // Around each f16, and halfway to the next one; tiny, huge and no numbers too.
+        for step in [0, 0x0fff, 0x1000, 0x1001, 0x1fff] {
+            let wide = expected.map(|wide| f32::from_bits(wide.to_bits() ^ step));
+            let [actual, expected] = [instructions.narrowed_f16(wide), Portable.narrowed_f16(wide)];
+            assert_eq!(actual.map(f16::to_bits), expected.map(f16::to_bits), "{wide:?}");
+        }
+        let wide = core::array::from_fn(|i| f32::from_bits((u32::from(first) << 16) | (0x1234 * i as u32)));
+        let [actual, expected] = [instructions.narrowed_f16(wide), Portable.narrowed_f16(wide)];
+        assert_eq!(actual.map(f16::to_bits), expected.map(f16::to_bits), "{wide:?}");
+    }
+}
+
+#[test]
+fn f16_conversions_equal_the_portable_ones() {
+    if let Some(avx512) = Avx512::detect() {
+        check_conversions(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check_conversions(avx2);
+    }
+}
+
+#[test]
+fn every_16_bit_product_equals_the_portable_one() {
+    if let Some(avx512) = Avx512::detect() {
+        check_products(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check_products(avx2);
+    }
+}
+
+/// A fused forward of f16, the type with conversions of its own, in rows that 32 don't divide.
+#[test]
+fn fused_jobs_equal_the_portable_ones() {
+    use crate::cpu::fused::Fused;
+    use crate::cpu::job::{Data, training};
+    let bits: Vec<f16> = (0..3 * 5005u32)
+        .map(|i| f16::from_bits((i.wrapping_mul(2_654_435_761) >> 11) as u16))
+        .collect();
+    let dropout = crate::Dropout::new(0.3, 5).expect("a probability");
+    let run = |run_job: &dyn Fn(Job<'_, f16>)| {
+        let mut y = vec![f16::ZERO; 5005];
+        let neighbours = crate::Neighbours {
+            bias: Some(&bits[10_010..10_010 + 77]),
+            residual: Some(&bits[5005..10_010]),
+        };
+        let fused = Fused::new(&bits[..5005], neighbours);
+        run_job(training(&dropout, 5005, Data::Fused(fused, &mut y)));
+        y.into_iter().map(f16::to_bits).collect::<Vec<_>>()
+    };
+    let expected = run(&|job| job.run_with(Portable));
+    if let Some(avx512) = Avx512::detect() {
+        // SAFETY: detected.
+        assert_eq!(run(&|job| unsafe { run_avx512(job, avx512) }), expected, "avx512");
+    }
+    if let Some(avx2) = Avx2::detect() {
+        // SAFETY: detected.
+        assert_eq!(run(&|job| unsafe { run_avx2(job, avx2) }), expected, "avx2");
+    }
+}
+
+/// Every instruction set that the processor has, not only the one that is chosen, through whole jobs.
+#[test]
+#[allow(clippy::print_stdout, reason = "says what there was to compare")]
+fn jobs_equal_the_portable_ones() {
+    use crate::MaskFormat;
+    use crate::cpu::job::{Data, Sink, training};
+    type RunJob = fn(Job<'_, f32>);
+    let mut sets: Vec<(&str, RunJob)> = Vec::new();
+    if Avx512::detect().is_some() {
+        sets.push(("avx512", |job| {
+            let avx512 = Avx512::detect().expect("it was there just now");
+            // SAFETY: detected.
+            unsafe { run_avx512(job, avx512) };
+        }));
+    }
+    if Avx2::detect().is_some() {
+        sets.push(("avx2", |job| {
+            let avx2 = Avx2::detect().expect("it was there just now");
+            // SAFETY: detected.
+            unsafe { run_avx2(job, avx2) };
+        }));
+    }
+    // What the processor has not can't be compared; with nothing captured, this says what was.
+    println!(
+        "compared with the portable path: {:?}",
+        sets.iter().map(|(name, _)| *name).collect::<Vec<_>>()
+    );
+    let x: Vec<f32> = (0..5000).map(|i| i as f32 - 2500.0).collect();
+    for random_bits in RandomBits::ALL {
+        let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
+        // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is. Not under Miri:
+        // such stores are assembly.
+        let shifts = if cfg!(miri) { 0..0 } else { 1..20 };
+        let streamed = shifts.map(|shift| (None, true, shift));
+        // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
+        let strides: [(&[u64], &[u64]); 6] = [
+            (&[50, 100], &[400, 1]),
+            (&[50, 100], &[1, 0]),
+            (&[4, 1250], &[1, 0]),
+            (&[50, 100], &[1, 64]),
+            (&[50, 100], &[1, 51]),
+            (&[1000, 5], &[7, 3]),
+        ];
+        let maps = strides.map(|(shape, strides)| Some(IndexMap::new(shape, strides).expect("a map")));
+        let plain = stores.map(|store| (store, false, 0)).into_iter().chain(streamed);
+        let mapped = maps
+            .iter()
+            .flat_map(|map| stores.map(|store| (store, false, 0, map.as_ref())));
+        let cases = plain
+            .map(|(store, streams, shift)| (store, streams, shift, None))
+            .chain(mapped);
+        for (store, streams, shift, map) in cases {
+            let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
+            let dropout = crate::Dropout::new(0.3, 5)
+                .expect("a probability")
+                .with_probability(probability);
+            let dropout = dropout.with_element_offset((1 << 34) - 999);
+            let draw = Draw {
+                map,
+                ..Draw::from(&dropout)
+            };
+            let run = |run_job: RunJob| {
+                let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
+                let sink = match store {
+                    None => Sink::None,
+                    Some(MaskFormat::Bits) => Sink::Bits(&mut bits),
+                    Some(MaskFormat::Bytes) => Sink::Bytes(&mut bytes),
+                };
+                let job = Job {
+                    sink,
+                    streams,
+                    ..training(draw, 5000, Data::Apart(&x, &mut y[shift..][..5000]))
+                };
+                run_job(job);
+                (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)
+            };
+            let expected = run(|job| job.run_with(Portable));
+            for (name, run_job) in &sets {
+                assert_eq!(
+                    run(*run_job),
+                    expected,
+                    "{name}, {random_bits:?}, {store:?}, {streams}, {shift}, {map:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_anywhere_are_those_of_the_definition() {
+    let mut number = 0xffff_fff0u64;
+    for _ in 0..50 {
+        let numbers = core::array::from_fn(|_| {
+            number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ 5;
+            number
+        });
+        let (seed, subsequence) = (number, number.rotate_left(13));
+        let expected = numbers.map(|number| block(seed, subsequence, number));
+        let check = |name: &str, words: [u32; WORDS], blocks: Blocks| {
+            assert_eq!(words, bytemuck::cast::<_, [u32; WORDS]>(expected), "{name}");
+            for (w, words) in blocks.into_iter().enumerate() {
+                assert_eq!(words, expected.map(|block| block[w]), "{name}, word {w}");
+            }
+        };
+        let (mut words, mut blocks) = ([0; WORDS], [[0; BATCH]; 4]);
+        if let Some(avx512) = Avx512::detect() {
+            avx512.words_of(seed, subsequence, &numbers, &mut words);
+            avx512.blocks(seed, subsequence, &numbers, &mut blocks);
+            check("avx512", words, blocks);
+        }
+        if let Some(avx2) = Avx2::detect() {
+            avx2.words_of(seed, subsequence, &numbers, &mut words);
+            avx2.blocks(seed, subsequence, &numbers, &mut blocks);
+            check("avx2", words, blocks);
+        }
+        Portable.words_of(seed, subsequence, &numbers, &mut words);
+        Portable.blocks(seed, subsequence, &numbers, &mut blocks);
+        check("portable", words, blocks);
+    }
+}
+
+/// Whole lines, parts of them at either end, and what is too short for any.
+#[test]
+fn streamed_bytes_are_the_same_bytes() {
+    let from: Vec<u8> = (0..=250).collect();
+    for start in 0..70 {
+        for len in (0..=20).chain([47, 63, 64, 65, 100, 128, 180]) {
+            let mut expected = [0xcau8; 300];
+            expected[start..start + len].copy_from_slice(&from[..len]);
+            if let Some(avx512) = Avx512::detect() {
+                let mut to = [0xcau8; 300];
+                avx512.stream(&from[..len], &mut to[start..start + len]);
+                avx512.streamed();
+                assert_eq!(to, expected, "AVX-512, {len} bytes from {start}");
+            }
+            if let Some(avx2) = Avx2::detect() {
+                let mut to = [0xcau8; 300];
+                avx2.stream(&from[..len], &mut to[start..start + len]);
+                avx2.streamed();
+                assert_eq!(to, expected, "AVX2, {len} bytes from {start}");
+            }
+        }
+    }
+}
+
+#[test]
+fn long_results_of_cheap_draws_go_past_the_caches() {
+    let cache = third_level_cache();
+    assert!(cache >= 1 << 20);
+    if cache == usize::MAX {
+        return;
+    }
+    for (random_bits, of_f32) in [
+        (RandomBits::B32, false),
+        (RandomBits::B16, has_avx512()),
+        (RandomBits::B8, true),
+    ] {
+        assert_eq!(streams::<f32>(cache / 2, random_bits, None), of_f32);
+        assert!(streams::<bf16>(cache, random_bits, None));
+        assert!(!streams::<bf16>(cache - 1, random_bits, None));
+        assert!(!streams::<f32>(cache / 2 - 1, random_bits, None));
+        let [shared, rows] =
+            [0, 1].map(|stride| IndexMap::new(&[cache as u64, 4096], &[1 << 20, stride]).expect("a map"));
+        assert!(streams::<f32>(cache / 2, random_bits, Some(&shared)));
+        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&rows)), of_f32);
+    }
+}

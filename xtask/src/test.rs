@@ -203,19 +203,11 @@ pub fn adapters() -> Result<Environment, Failure> {
         return Ok(environment);
     }
     let mut probe = cargo();
+    // The packages of the tests, so that nothing is built for other features.
     probe
-        .args([
-            "test",
-            "--quiet",
-            "--package",
-            "wgpu-dropout",
-            "--all-features",
-            "--test",
-            "gpu",
-            "--",
-            "--exact",
-            "adapters",
-        ])
+        .args(["test", "--quiet", "--all-features"])
+        .args(library())
+        .args(["--test", "gpu", "--", "--exact", "adapters"])
         .envs(&environment);
     let mut wanted = Vec::new();
     if adapters::misses_vulkan() || !probe.output()?.status.success() {

@@ -142,16 +142,24 @@ fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &m
         y.fill(T::zeroed());
         return;
     }
-    if let Some(x) = x {
-        y.copy_from_slice(x);
-    }
     let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
-    let (y, rest) = y.split_at_mut(whole);
-    for y in y.as_chunks_mut().0 {
-        *y = T::dropped_32(*y, instructions.all(), scale, instructions);
+    let (y, y_rest) = y.split_at_mut(whole);
+    let (x, x_rest) = x.map(|x| x.split_at(whole)).unzip();
+    let chunks = y.as_chunks_mut().0;
+    match x {
+        Some(x) => {
+            for (y, x) in chunks.iter_mut().zip(x.as_chunks().0) {
+                *y = T::dropped_32(*x, instructions.all(), scale, instructions);
+            }
+        }
+        None => {
+            for y in chunks {
+                *y = T::dropped_32(*y, instructions.all(), scale, instructions);
+            }
+        }
     }
-    for y in rest {
-        *y = y.scaled(scale);
+    for (i, y) in y_rest.iter_mut().enumerate() {
+        *y = x_rest.map_or(*y, |x| x[i]).scaled(scale);
     }
 }
 

@@ -20,7 +20,12 @@ fn every_shape<T: Element + Bits>() {
     for (rows, columns) in [
         (1, 1),
         (700, 1),
+        (200, 3),
         (33, 31),
+        (40, 32),
+        (40, 33),
+        (31, 62),
+        (30, 63),
         (5, 512),
         (3, 1000),
         (2, 70_001),
@@ -80,6 +85,8 @@ fn bias_gradients<T: Element + Bits>() {
         (16_384, 3),
         (16_385, 3),
         (40_000, 2),
+        (130, 32),
+        (70, 101),
     ] {
         for dx in [ordinary::<T>(rows * columns), painted(rows * columns)] {
             let (mut expected, mut actual) = (dx[..columns].to_vec(), dx[..columns].to_vec());

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::job::NothingAhead;
+use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
 use super::words::{Instructions, READ, WORDS, WRITE, Words};
 use crate::draw::Seeds;
@@ -85,6 +85,13 @@ impl Decision for u8 {
 #[repr(transparent)]
 pub(super) struct KeepByte(u8);
 
+impl KeepByte {
+    /// As many as a tile has.
+    pub(super) const fn alike(keep: bool) -> &'static [Self; TILE] {
+        if keep { &[Self(1); TILE] } else { &[Self(0); TILE] }
+    }
+}
+
 impl Decision for KeepByte {
     #[inline(always)]
     fn is_kept(self, _limit: u32) -> bool {
@@ -142,6 +149,7 @@ fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &m
         y.fill(T::zeroed());
         return;
     }
+    let all = instructions.of_bits(u32::MAX);
     let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
     let (y, y_rest) = y.split_at_mut(whole);
     let (x, x_rest) = x.map(|x| x.split_at(whole)).unzip();
@@ -149,12 +157,12 @@ fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &m
     match x {
         Some(x) => {
             for (y, x) in chunks.iter_mut().zip(x.as_chunks().0) {
-                *y = T::dropped_32(*x, instructions.all(), scale, instructions);
+                *y = T::dropped_32(*x, all, scale, instructions);
             }
         }
         None => {
             for y in chunks {
-                *y = T::dropped_32(*y, instructions.all(), scale, instructions);
+                *y = T::dropped_32(*y, all, scale, instructions);
             }
         }
     }

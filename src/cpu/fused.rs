@@ -1,9 +1,12 @@
 //! Bias, dropout and residual in one pass over memory, and the gradient of the bias (contract section 9).
 
+use core::ops::Range;
+
 use rayon::prelude::*;
 
-use super::job::{Data, training};
-use super::words::{Instructions, READ};
+use super::decide::{Decide, Decision, KeepByte};
+use super::job::{Compute, Data, compute, training};
+use super::words::{Instructions, READ, WRITE};
 use crate::fused::{Neighbours, check_rows, rows_of_a_partial_sum};
 use crate::{Draw, Element, SliceError};
 
@@ -47,8 +50,8 @@ pub fn forward_fused<'a, T: Element>(
 #[derive(Clone, Copy)]
 pub(super) struct Fused<'a, T> {
     x: &'a [T],
-    /// The whole bias, and the residual of this part.
-    neighbours: Neighbours<'a, T>,
+    bias: Option<Bias<'a, T>>,
+    residual: Option<&'a [T]>,
     /// Of the part's first element.
     column: usize,
 }
@@ -57,27 +60,21 @@ impl<'a, T: Element> Fused<'a, T> {
     pub(super) fn new(x: &'a [T], neighbours: Neighbours<'a, T>) -> Self {
         Self {
             x,
-            neighbours,
+            bias: neighbours.bias.map(Bias::new),
+            residual: neighbours.residual,
             column: 0,
         }
     }
 
     pub(super) fn split_at(self, middle: usize) -> (Self, Self) {
-        let Neighbours { bias, residual } = self.neighbours;
         let (x, x_rest) = self.x.split_at(middle);
-        let (residual, residual_rest) = residual.map(|residual| residual.split_at(middle)).unzip();
-        let part = Self {
-            x,
-            neighbours: Neighbours { bias, residual },
-            column: self.column,
-        };
+        let (residual, residual_rest) = self.residual.map(|residual| residual.split_at(middle)).unzip();
+        let part = Self { x, residual, ..self };
         let rest = Self {
             x: x_rest,
-            neighbours: Neighbours {
-                bias,
-                residual: residual_rest,
-            },
-            column: bias.map_or(0, |bias| (self.column + middle) % bias.len()),
+            residual: residual_rest,
+            column: self.bias.map_or(0, |bias| (self.column + middle) % bias.row.len()),
+            ..self
         };
         (part, rest)
     }
@@ -85,93 +82,108 @@ impl<'a, T: Element> Fused<'a, T> {
     #[inline(always)]
     pub(super) fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
         instructions.fetch::<READ, _>(self.x, at, len);
-        if let Some(residual) = self.neighbours.residual {
+        if let Some(residual) = self.residual {
             instructions.fetch::<READ, _>(residual, at, len);
         }
     }
+}
 
-    /// Elements `[at, at + y.len())`, row by row.
+/// A row of the bias, from which thirty-two elements can be had at any column.
+#[derive(Clone, Copy)]
+struct Bias<'a, T> {
+    row: &'a [T],
+    /// The last 31 elements, or all, and what follows them in the next rows.
+    seam: [T; 62],
+}
+
+impl<'a, T: Element> Bias<'a, T> {
+    fn new(row: &'a [T]) -> Self {
+        let mut seam = [T::zeroed(); 62];
+        let rows = row[Self::seam_column(row)..].iter().chain(row.iter().cycle());
+        seam.iter_mut().zip(rows).for_each(|(seam, bias)| *seam = *bias);
+        Self { row, seam }
+    }
+
+    /// Where the seam begins.
     #[inline(always)]
-    pub(super) fn apply(&self, instructions: impl Instructions, at: usize, keep: &[u8], scale: f32, y: &mut [T]) {
-        let x = &self.x[at..at + y.len()];
-        let residual = self.neighbours.residual.map(|residual| &residual[at..at + y.len()]);
-        let Some(bias) = self.neighbours.bias else {
-            return apply_row(instructions, x, None, keep, scale, residual, y);
-        };
-        let mut column = (self.column + at) % bias.len();
-        let mut start = 0;
-        while start < y.len() {
-            let end = y.len().min(start + bias.len() - column);
-            let bias = &bias[column..column + end - start];
-            let residual = residual.map(|residual| &residual[start..end]);
-            let (x, keep) = (&x[start..end], &keep[start..end]);
-            apply_row(instructions, x, Some(bias), keep, scale, residual, &mut y[start..end]);
-            (start, column) = (end, 0);
+    fn seam_column(row: &[T]) -> usize {
+        row.len().saturating_sub(31)
+    }
+
+    /// Those of a column of the row and of the 31 elements behind it, in this row and the next.
+    #[inline(always)]
+    fn thirty_two_at(&self, column: usize) -> [T; 32] {
+        if let Some(bias) = self.row[column..].first_chunk() {
+            return *bias;
         }
+        let mut bias = [T::zeroed(); 32];
+        bias.copy_from_slice(&self.seam[column - Self::seam_column(self.row)..][..32]);
+        bias
     }
 }
 
-/// Part of a row; all are equally long.
-#[inline(always)]
-fn apply_row<T: Element>(
-    instructions: impl Instructions,
-    x: &[T],
-    bias: Option<&[T]>,
-    keep: &[u8],
-    scale: f32,
-    residual: Option<&[T]>,
-    y: &mut [T],
-) {
-    let whole = if T::CONVERTED_BY_32 { y.len() / 32 * 32 } else { 0 };
-    for at in (0..whole).step_by(32) {
-        let wide = |elements: &[T]| elements[at..].first_chunk().map(|x| T::widened_32(*x, instructions));
-        let (Some(mut sum), Some(y)) = (wide(x), y[at..].first_chunk_mut()) else {
-            return; // not reached: there are 32
-        };
-        if let Some(bias) = bias.and_then(wide) {
-            sum.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias);
-        }
-        for (sum, &keep) in sum.iter_mut().zip(&keep[at..at + 32]) {
-            *sum = dropped(*sum, keep, scale);
-        }
-        if let Some(residual) = residual.and_then(wide) {
-            sum.iter_mut()
-                .zip(residual)
-                .for_each(|(sum, residual)| *sum += residual);
-        }
-        *y = T::narrowed_32(sum, instructions);
+/// `y = residual + D(x + bias)`.
+pub(super) struct FusedInto<'f, 'a, T> {
+    pub(super) fused: &'f Fused<'a, T>,
+    pub(super) y: &'f mut [T],
+    pub(super) scale: f32,
+}
+
+impl<T: Element> Decide for FusedInto<'_, '_, T> {
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        self.fused.fetch(instructions, at, len);
+        instructions.fetch::<WRITE, _>(self.y, at, len);
     }
-    let (bias, residual) = (
-        bias.map(|bias| &bias[whole..]),
-        residual.map(|residual| &residual[whole..]),
-    );
-    apply_each(&x[whole..], bias, &keep[whole..], scale, residual, &mut y[whole..]);
-}
 
-#[inline(always)]
-fn dropped(x: f32, keep: u8, scale: f32) -> f32 {
-    if keep == 0 { 0.0 } else { x * scale }
-}
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let Fused {
+            x,
+            ref bias,
+            residual,
+            column,
+        } = *self.fused;
+        let range = at..at + lanes.len();
+        let (x_chunks, x_rest) = x[range.clone()].as_chunks();
+        let (y_chunks, y_rest) = self.y[range.clone()].as_chunks_mut();
+        let (lanes_chunks, lanes_rest) = lanes.as_chunks();
+        let (residual_chunks, residual_rest) = residual.map(|residual| residual[range].as_chunks()).unzip();
+        let row = bias.as_ref().map_or(usize::MAX, |bias| bias.row.len());
+        let mut column = (column + at) % row;
+        for (i, ((x, y), lanes)) in x_chunks.iter().zip(y_chunks).zip(lanes_chunks).enumerate() {
+            let mut sum = T::widened_32(*x, instructions);
+            if let Some(bias) = bias {
+                sum = instructions.sums(sum, T::widened_32(bias.thirty_two_at(column), instructions));
+                column += 32;
+                if column >= row {
+                    column %= row;
+                }
+            }
+            // Which NaN it makes of one does not matter: a sum is narrowed to the canonical one.
+            let kept = L::kept_32(lanes, limit, instructions);
+            let mut sum = instructions.dropped_f32(sum, kept, self.scale);
+            if let Some(residual) = residual_chunks {
+                sum = instructions.sums(sum, T::widened_32(residual[i], instructions));
+            }
+            *y = T::narrowed_32(sum, instructions);
+        }
+        for (i, ((x, y), lane)) in x_rest.iter().zip(y_rest).zip(lanes_rest).enumerate() {
+            let bias = bias.as_ref().map(|bias| bias.row[(column + i) % row].widened());
+            let sum = bias.map_or(x.widened(), |bias| x.widened() + bias);
+            let dropped = if lane.is_kept(limit) { sum * self.scale } else { 0.0 };
+            let residual = residual_rest.map(|residual| residual[i].widened());
+            *y = T::narrowed(residual.map_or(dropped, |residual| residual + dropped));
+        }
+    }
 
-/// One loop for each neighbourhood, for the compiler to vectorise.
-#[inline(always)]
-fn apply_each<T: Element>(x: &[T], bias: Option<&[T]>, keep: &[u8], scale: f32, residual: Option<&[T]>, y: &mut [T]) {
-    let dropped = |x: f32, keep: u8| dropped(x, keep, scale);
-    let each = x.iter().zip(keep).zip(y);
-    match (bias, residual) {
-        (None, None) => each.for_each(|((x, &keep), y)| *y = T::narrowed(dropped(x.widened(), keep))),
-        (Some(bias), None) => each.zip(bias).for_each(|(((x, &keep), y), bias)| {
-            *y = T::narrowed(dropped(x.widened() + bias.widened(), keep));
-        }),
-        (None, Some(residual)) => each.zip(residual).for_each(|(((x, &keep), y), residual)| {
-            *y = T::narrowed(residual.widened() + dropped(x.widened(), keep));
-        }),
-        (Some(bias), Some(residual)) => each
-            .zip(bias)
-            .zip(residual)
-            .for_each(|((((x, &keep), y), bias), residual)| {
-                *y = T::narrowed(residual.widened() + dropped(x.widened() + bias.widened(), keep));
-            }),
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let alike = KeepByte::alike(keep);
+        for at in range.clone().step_by(alike.len()) {
+            let len = alike.len().min(range.end - at);
+            self.decide(instructions, at, &alike[..len], 0);
+        }
     }
 }
 
@@ -200,13 +212,7 @@ pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceE
     let mut sums = vec![0.0f32; dx.len().div_ceil(rows * columns) * columns];
     sums.par_chunks_mut(columns)
         .zip(dx.par_chunks(rows * columns))
-        .for_each(|(sums, dx)| {
-            let (first, rest) = dx.split_at(columns);
-            sums.iter_mut().zip(first).for_each(|(sum, dx)| *sum = dx.widened());
-            for row in rest.chunks_exact(columns) {
-                sums.iter_mut().zip(row).for_each(|(sum, dx)| *sum += dx.widened());
-            }
-        });
+        .for_each(|(sums, dx)| compute(PartialSum { dx, sums }));
     let (sum, rest) = sums.split_at_mut(columns);
     for partial in rest.chunks_exact(columns) {
         sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
@@ -216,4 +222,31 @@ pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceE
         .zip(sum)
         .for_each(|(dbias, sum)| *dbias = T::narrowed(*sum));
     Ok(())
+}
+
+/// The sums of some rows, one row after the other.
+pub(super) struct PartialSum<'a, T> {
+    pub(super) dx: &'a [T],
+    pub(super) sums: &'a mut [f32],
+}
+
+impl<T: Element> Compute for PartialSum<'_, T> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let (first, rest) = self.dx.split_at(self.sums.len());
+        self.sums
+            .iter_mut()
+            .zip(first)
+            .for_each(|(sum, dx)| *sum = dx.widened());
+        let (sums, sums_rest) = self.sums.as_chunks_mut();
+        for row in rest.chunks_exact(first.len()) {
+            let (row, row_rest) = row.as_chunks();
+            for (sums, row) in sums.iter_mut().zip(row) {
+                *sums = instructions.sums(*sums, T::widened_32(*row, instructions));
+            }
+            for (sum, dx) in sums_rest.iter_mut().zip(row_rest) {
+                *sum += dx.widened();
+            }
+        }
+    }
 }

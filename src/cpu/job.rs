@@ -4,9 +4,9 @@
 use half::{bf16, f16};
 
 use super::decide::{
-    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Streamed, apply, draw, draw_seeded, pack_bits, unpack_bits,
+    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Streamed, draw, draw_seeded, pack_bits, unpack_bits,
 };
-use super::fused::Fused;
+use super::fused::{Fused, FusedInto};
 use super::mapped::{self, Way, decide_runs, draw_mapped};
 use super::words::{Instructions, Portable, READ, WORDS, WRITE};
 #[cfg(target_arch = "x86_64")]
@@ -122,6 +122,22 @@ pub(super) enum Sink<'a> {
     Bytes(&'a mut [u8]),
 }
 
+/// What one thread does, compiled for each instruction set.
+pub(super) trait Compute: Sized {
+    /// Inlined into each version of the caller, so that its loops are vectorised for the instructions that the caller may
+    /// use.
+    fn compute(self, instructions: impl Instructions);
+}
+
+/// With the widest instructions that the processor has.
+pub(super) fn compute(this: impl Compute) {
+    #[cfg(target_arch = "x86_64")]
+    let Err(this) = x86::compute(this) else {
+        return;
+    };
+    this.compute(Portable);
+}
+
 /// What is compiled once for each element type, in this crate: as functions that are generic to the end, jobs would be
 /// compiled again in every crate that calls them, for each instruction set, which takes a minute. So would a default method.
 pub trait Compiled: Sized {
@@ -235,22 +251,12 @@ impl<T: Element> Job<'_, T> {
             _ => TASK,
         };
         if self.len <= task {
-            self.run_here();
+            compute(self);
         } else {
             let middle = self.len.div_ceil(task) / 2 * task;
             let (job, rest) = self.split_at(middle);
             rayon::join(|| job.cut_and_run(), || rest.cut_and_run());
         }
-    }
-
-    fn run_here(self) {
-        #[cfg(target_arch = "x86_64")]
-        let Err(portable) = x86::run_here(self) else {
-            return;
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let portable = self;
-        portable.run_with(Portable);
     }
 
     /// Elements decided before they are applied: as many as the words drawn at a time decide, so that
@@ -268,11 +274,11 @@ impl<T: Element> Job<'_, T> {
             TILE
         }
     }
+}
 
-    /// Does the job here. Inlined into each version of the caller, so that its loops are vectorised for the
-    /// instructions that the caller may use.
+impl<T: Element> Compute for Job<'_, T> {
     #[inline(always)]
-    pub(super) fn run_with(mut self, instructions: impl Instructions) {
+    fn compute(mut self, instructions: impl Instructions) {
         let scale = self.scale;
         // The common case in one go: drawn, applied, nothing stored.
         if let (Some(in_one_go), Sink::None) = (self.source.in_one_go(), &self.sink) {
@@ -287,7 +293,10 @@ impl<T: Element> Job<'_, T> {
                     return in_one_go.decide(first, len, instructions, &mut Apart { x, y, scale });
                 }
                 Data::InPlace(y) => return in_one_go.decide(first, len, instructions, &mut InPlace { y, scale }),
-                Data::Fused(..) | Data::None => {}
+                Data::Fused(fused, y) => {
+                    return in_one_go.decide(first, len, instructions, &mut FusedInto { fused, y, scale });
+                }
+                Data::None => {}
             }
         }
         let piece = self.piece();
@@ -329,9 +338,9 @@ impl<T: Element> Job<'_, T> {
             let keep = &*keep;
             let decisions: &[KeepByte] = bytemuck::cast_slice(keep);
             match &mut self.data {
-                Data::Apart(x, y) => apply(instructions, Some(&x[at..end]), &mut y[at..end], decisions, 0, scale),
-                Data::InPlace(y) => apply(instructions, None, &mut y[at..end], decisions, 0, scale),
-                Data::Fused(fused, y) => fused.apply(instructions, at, keep, scale, &mut y[at..end]),
+                Data::Apart(x, y) => Apart { x, y, scale }.decide(instructions, at, decisions, 0),
+                Data::InPlace(y) => InPlace { y, scale }.decide(instructions, at, decisions, 0),
+                Data::Fused(fused, y) => FusedInto { fused, y, scale }.decide(instructions, at, decisions, 0),
                 Data::None => {}
             }
             match &mut self.sink {

@@ -21,23 +21,13 @@ pub trait Scale: Copy {
     #[must_use]
     fn dropped_32<I: Instructions>(x: [Self; 32], kept: I::Kept, scale: f32, instructions: I) -> [Self; 32];
 
-    /// Whether instruction sets have conversions of their own, [`widened_32`](Self::widened_32) and
-    /// [`narrowed_32`](Self::narrowed_32).
-    const CONVERTED_BY_32: bool = false;
+    /// Thirty-two at once; which NaN a NaN becomes is open.
+    #[must_use]
+    fn widened_32(x: [Self; 32], instructions: impl Instructions) -> [f32; 32];
 
     /// Thirty-two at once.
     #[must_use]
-    #[inline(always)]
-    fn widened_32(x: [Self; 32], _instructions: impl Instructions) -> [f32; 32] {
-        x.map(Self::widened)
-    }
-
-    /// Thirty-two at once.
-    #[must_use]
-    #[inline(always)]
-    fn narrowed_32(wide: [f32; 32], _instructions: impl Instructions) -> [Self; 32] {
-        wide.map(Self::narrowed)
-    }
+    fn narrowed_32(wide: [f32; 32], instructions: impl Instructions) -> [Self; 32];
 }
 
 /// The f32 product; `quiet` marks a NaN operand, infinity times zero gives the canonical NaN.
@@ -55,6 +45,16 @@ impl Scale for f32 {
     #[inline(always)]
     fn dropped_32<I: Instructions>(x: [Self; 32], kept: I::Kept, scale: f32, instructions: I) -> [Self; 32] {
         instructions.dropped_f32(x, kept, scale)
+    }
+
+    #[inline(always)]
+    fn widened_32(x: [Self; 32], _instructions: impl Instructions) -> [f32; 32] {
+        x
+    }
+
+    #[inline(always)]
+    fn narrowed_32(wide: [f32; 32], instructions: impl Instructions) -> [Self; 32] {
+        instructions.narrowed_f32(wide)
     }
 
     #[inline(always)]
@@ -92,6 +92,16 @@ impl Scale for bf16 {
     #[inline(always)]
     fn dropped_32<I: Instructions>(x: [Self; 32], kept: I::Kept, scale: f32, instructions: I) -> [Self; 32] {
         instructions.dropped_bf16(x, kept, scale)
+    }
+
+    #[inline(always)]
+    fn widened_32(x: [Self; 32], instructions: impl Instructions) -> [f32; 32] {
+        instructions.widened_bf16(x)
+    }
+
+    #[inline(always)]
+    fn narrowed_32(wide: [f32; 32], instructions: impl Instructions) -> [Self; 32] {
+        instructions.narrowed_bf16(wide)
     }
 
     #[inline(always)]
@@ -154,6 +164,16 @@ impl Scale for f16 {
     }
 
     #[inline(always)]
+    fn widened_32(x: [Self; 32], instructions: impl Instructions) -> [f32; 32] {
+        instructions.widened_f16(x)
+    }
+
+    #[inline(always)]
+    fn narrowed_32(wide: [f32; 32], instructions: impl Instructions) -> [Self; 32] {
+        instructions.narrowed_f16(wide)
+    }
+
+    #[inline(always)]
     fn widened(self) -> f32 {
         let x = self.to_bits();
         f32::from_bits(f16_to_f32(x & 0x7fff).to_bits() | u32::from(x & 0x8000) << 16)
@@ -177,17 +197,5 @@ impl Scale for f16 {
             (x & 0x8000) | f32_to_f16(product)
         };
         Self::from_bits(if magnitude > 0x7c00 { x | 0x0200 } else { narrow })
-    }
-
-    const CONVERTED_BY_32: bool = true;
-
-    #[inline(always)]
-    fn widened_32(x: [Self; 32], instructions: impl Instructions) -> [f32; 32] {
-        instructions.widened_f16(x)
-    }
-
-    #[inline(always)]
-    fn narrowed_32(wide: [f32; 32], instructions: impl Instructions) -> [Self; 32] {
-        instructions.narrowed_f16(wide)
     }
 }

@@ -37,9 +37,6 @@ pub trait Instructions: Copy {
     /// Which of 32 elements are kept.
     type Kept: Copy;
 
-    /// All of them.
-    fn all(self) -> Self::Kept;
-
     /// Those whose random bits are at most the limit.
     fn at_most_u32(self, these: &[u32; 32], limit: u32) -> Self::Kept;
 
@@ -70,11 +67,23 @@ pub trait Instructions: Copy {
     /// K(x) where kept, else +0, for a scale other than 0.
     fn dropped_bf16(self, x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
 
-    /// 32 f16 as f32, without loss; which NaN a NaN becomes is open.
+    /// Each with its like; which NaN a sum becomes is open.
+    fn sums(self, these: [f32; 32], those: [f32; 32]) -> [f32; 32];
+
+    /// As f32, without loss; which NaN a NaN becomes is open.
     fn widened_f16(self, x: [f16; 32]) -> [f32; 32];
 
-    /// 32 f32 rounded to f16; any NaN becomes the canonical one.
+    /// As f32, without loss; which NaN a NaN becomes is open.
+    fn widened_bf16(self, x: [bf16; 32]) -> [f32; 32];
+
+    /// Any NaN becomes the canonical one.
+    fn narrowed_f32(self, wide: [f32; 32]) -> [f32; 32];
+
+    /// Rounded to nearest even; any NaN becomes the canonical one.
     fn narrowed_f16(self, wide: [f32; 32]) -> [f16; 32];
+
+    /// Rounded to nearest even; any NaN becomes the canonical one.
+    fn narrowed_bf16(self, wide: [f32; 32]) -> [bf16; 32];
 
     /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
@@ -116,11 +125,6 @@ impl Instructions for Portable {
     }
 
     type Kept = [bool; 32];
-
-    #[inline(always)]
-    fn all(self) -> [bool; 32] {
-        [true; 32]
-    }
 
     #[inline(always)]
     fn at_most_u32(self, these: &[u32; 32], limit: u32) -> [bool; 32] {
@@ -174,12 +178,32 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
+    fn sums(self, these: [f32; 32], those: [f32; 32]) -> [f32; 32] {
+        core::array::from_fn(|i| these[i] + those[i])
+    }
+
+    #[inline(always)]
     fn widened_f16(self, x: [f16; 32]) -> [f32; 32] {
         x.map(Scale::widened)
     }
 
     #[inline(always)]
+    fn widened_bf16(self, x: [bf16; 32]) -> [f32; 32] {
+        x.map(Scale::widened)
+    }
+
+    #[inline(always)]
+    fn narrowed_f32(self, wide: [f32; 32]) -> [f32; 32] {
+        wide.map(Scale::narrowed)
+    }
+
+    #[inline(always)]
     fn narrowed_f16(self, wide: [f32; 32]) -> [f16; 32] {
+        wide.map(Scale::narrowed)
+    }
+
+    #[inline(always)]
+    fn narrowed_bf16(self, wide: [f32; 32]) -> [bf16; 32] {
         wide.map(Scale::narrowed)
     }
 

@@ -2,15 +2,15 @@
 
 use core::arch::x86_64::{
     __m128i, __m256, __m256i, _CMP_UNORD_Q, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128, _mm256_add_epi32,
-    _mm256_add_epi64, _mm256_and_ps, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8, _mm256_blendv_ps,
-    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_cmpeq_epi32,
-    _mm256_cmpgt_epi16, _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_min_epu8,
-    _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8, _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_ps,
-    _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_packus_epi32, _mm256_permute4x64_epi64,
-    _mm256_set_epi16, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
-    _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64,
-    _mm256_stream_si256, _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64,
-    _mm256_xor_si256,
+    _mm256_add_epi64, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8,
+    _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16,
+    _mm256_cmpeq_epi32, _mm256_cmpgt_epi16, _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtepu16_epi32,
+    _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_min_epu8, _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8,
+    _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set_epi16, _mm256_set_epi64x, _mm256_set1_epi8,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps,
+    _mm256_slli_epi32, _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_stream_si256,
+    _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use half::{bf16, f16};
@@ -32,11 +32,6 @@ impl Avx2 {
 impl Instructions for Avx2 {
     /// A lane of 16 bits for each, 0 or -1.
     type Kept = Lanes;
-
-    #[inline(always)]
-    fn all(self) -> Self::Kept {
-        [[-1; 16]; 2]
-    }
 
     #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
@@ -68,8 +63,12 @@ impl Instructions for Avx2 {
         dropped_f32(x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32];
         dropped_f16(x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32];
         dropped_bf16(x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
+        sums(these: [f32; 32], those: [f32; 32]) -> [f32; 32];
         widened_f16(x: [f16; 32]) -> [f32; 32];
+        widened_bf16(x: [bf16; 32]) -> [f32; 32];
+        narrowed_f32(wide: [f32; 32]) -> [f32; 32];
         narrowed_f16(wide: [f32; 32]) -> [f16; 32];
+        narrowed_bf16(wide: [f32; 32]) -> [bf16; 32];
     }
 }
 
@@ -348,9 +347,15 @@ fn dropped_bf16_half(x: __m256i, kept: __m256i, scale: f32) -> __m256i {
 #[inline]
 fn scaled_bf16_quarter(wide: __m256i, scale: f32) -> __m256i {
     let product = _mm256_mul_ps(_mm256_castsi256_ps(wide), _mm256_set1_ps(scale));
-    let product = _mm256_castps_si256(product);
-    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(product), _mm256_set1_epi32(1));
-    let rounded = _mm256_add_epi32(_mm256_add_epi32(product, _mm256_set1_epi32(0x7fff)), odd);
+    rounded_bf16_quarter(_mm256_castps_si256(product))
+}
+
+/// Anything but a NaN, rounded to nearest even, in the lower half of each lane.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn rounded_bf16_quarter(wide: __m256i) -> __m256i {
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(wide), _mm256_set1_epi32(1));
+    let rounded = _mm256_add_epi32(_mm256_add_epi32(wide, _mm256_set1_epi32(0x7fff)), odd);
     _mm256_srli_epi32::<16>(rounded)
 }
 
@@ -360,4 +365,66 @@ fn with_quiet_nans(x: __m256i, products: __m256i, infinity: i16, quiet: i16) -> 
     let magnitude = _mm256_and_si256(x, _mm256_set1_epi16(0x7fff));
     let is_nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(infinity));
     _mm256_blendv_epi8(products, _mm256_or_si256(x, _mm256_set1_epi16(quiet)), is_nan)
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn sums(these: [f32; 32], those: [f32; 32]) -> [f32; 32] {
+    let [a, b, c, d]: [__m256; 4] = bytemuck::cast(these);
+    let [k, l, m, n]: [__m256; 4] = bytemuck::cast(those);
+    bytemuck::cast([
+        _mm256_add_ps(a, k),
+        _mm256_add_ps(b, l),
+        _mm256_add_ps(c, m),
+        _mm256_add_ps(d, n),
+    ])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn widened_bf16(x: [bf16; 32]) -> [f32; 32] {
+    let [a, b, c, d]: [__m128i; 4] = bytemuck::cast(x);
+    bytemuck::cast([
+        _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(a)),
+        _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(b)),
+        _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(c)),
+        _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(d)),
+    ])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn with_canonical_nans(wide: __m256) -> __m256i {
+    let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(wide, wide);
+    let canonical = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc0_0000));
+    _mm256_castps_si256(_mm256_blendv_ps(wide, canonical, is_nan))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn narrowed_f32(wide: [f32; 32]) -> [f32; 32] {
+    let [a, b, c, d]: [__m256; 4] = bytemuck::cast(wide);
+    bytemuck::cast([
+        with_canonical_nans(a),
+        with_canonical_nans(b),
+        with_canonical_nans(c),
+        with_canonical_nans(d),
+    ])
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn narrowed_bf16(wide: [f32; 32]) -> [bf16; 32] {
+    let [a, b, c, d]: [__m256; 4] = bytemuck::cast(wide);
+    bytemuck::cast([narrowed_bf16_half(a, b), narrowed_bf16_half(c, d)])
+}
+
+/// The canonical NaN has no bits to round off, and none to carry into.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn narrowed_bf16_half(low: __m256, high: __m256) -> __m256i {
+    let low = rounded_bf16_quarter(with_canonical_nans(low));
+    let high = rounded_bf16_quarter(with_canonical_nans(high));
+    // The pack takes the halves of both in turns.
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high))
 }

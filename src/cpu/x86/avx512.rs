@@ -1,15 +1,16 @@
 //! With AVX-512: eight blocks a register, masks of bits.
 
 use core::arch::x86_64::{
-    __m128i, __m256i, __m512, __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128,
+    __m128i, __m256i, __m512, __m512i, _CMP_UNORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128,
     _mm256_cmple_epu8_mask, _mm256_maskz_set1_epi8, _mm256_set1_epi8, _mm256_test_epi8_mask, _mm512_add_epi32,
-    _mm512_add_epi64, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpgt_epi16_mask,
-    _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi64_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph,
-    _mm512_mask_blend_epi16, _mm512_mask_blend_epi32, _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16,
-    _mm512_mul_epu32, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_stream_si512,
-    _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_add_epi64, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi32_epi16,
+    _mm512_cvtepi64_epi32, _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16,
+    _mm512_mask_blend_epi32, _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32,
+    _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64,
+    _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srli_epi32, _mm512_srli_epi64,
+    _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use half::{bf16, f16};
@@ -35,11 +36,6 @@ impl Avx512 {
 impl Instructions for Avx512 {
     /// A bit for each.
     type Kept = u32;
-
-    #[inline(always)]
-    fn all(self) -> Self::Kept {
-        u32::MAX
-    }
 
     #[inline(always)]
     fn of_bits(self, bits: u32) -> u32 {
@@ -79,8 +75,12 @@ impl Instructions for Avx512 {
         dropped_f32(x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32];
         dropped_f16(x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32];
         dropped_bf16(x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
+        sums(these: [f32; 32], those: [f32; 32]) -> [f32; 32];
         widened_f16(x: [f16; 32]) -> [f32; 32];
+        widened_bf16(x: [bf16; 32]) -> [f32; 32];
+        narrowed_f32(wide: [f32; 32]) -> [f32; 32];
         narrowed_f16(wide: [f32; 32]) -> [f16; 32];
+        narrowed_bf16(wide: [f32; 32]) -> [bf16; 32];
     }
 }
 
@@ -275,15 +275,20 @@ fn dropped_bf16(x: [bf16; 32], kept: u32, scale: f32) -> [bf16; 32] {
     bytemuck::cast(_mm512_maskz_permutex2var_epi16(kept, low, upper_halves(), high))
 }
 
-/// Rounded to nearest even in the upper half of each lane: half of what is cut off is added, less one unless the last
-/// bit kept is odd. No NaN's upper half changes.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 fn rounded_bf16_half(wide: __m512i, scale: f32) -> __m512i {
-    let product = _mm512_castps_si512(product(u16::MAX, _mm512_castsi512_ps(wide), scale));
-    let odd = _mm512_test_epi32_mask(product, _mm512_set1_epi32(0x1_0000));
+    rounded_to_upper_half(_mm512_castps_si512(product(u16::MAX, _mm512_castsi512_ps(wide), scale)))
+}
+
+/// Rounded to nearest even in the upper half of each lane: half of what is cut off is added, less one unless the last
+/// bit kept is odd. No NaN's upper half changes that [`product`] made.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn rounded_to_upper_half(wide: __m512i) -> __m512i {
+    let odd = _mm512_test_epi32_mask(wide, _mm512_set1_epi32(0x1_0000));
     let half = _mm512_mask_blend_epi32(odd, _mm512_set1_epi32(0x7fff), _mm512_set1_epi32(0x8000));
-    _mm512_add_epi32(product, half)
+    _mm512_add_epi32(wide, half)
 }
 
 /// Where the upper half of each 32-bit lane of two registers goes, to undo an interleaving.
@@ -320,4 +325,50 @@ fn narrowed_f16(wide: [f32; 32]) -> [f16; 32] {
     let magnitude = _mm512_and_si512(narrow, _mm512_set1_epi16(0x7fff));
     let is_nan = _mm512_cmpgt_epi16_mask(magnitude, _mm512_set1_epi16(0x7c00));
     bytemuck::cast(_mm512_mask_blend_epi16(is_nan, narrow, _mm512_set1_epi16(0x7e00)))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn sums(these: [f32; 32], those: [f32; 32]) -> [f32; 32] {
+    let [a, b]: [__m512; 2] = bytemuck::cast(these);
+    let [c, d]: [__m512; 2] = bytemuck::cast(those);
+    bytemuck::cast([_mm512_add_ps(a, c), _mm512_add_ps(b, d)])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn widened_bf16(x: [bf16; 32]) -> [f32; 32] {
+    let [low, high]: [__m256i; 2] = bytemuck::cast(x);
+    bytemuck::cast([
+        _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(low)),
+        _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high)),
+    ])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn with_canonical_nans(wide: __m512) -> __m512i {
+    let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(wide, wide);
+    _mm512_mask_blend_epi32(is_nan, _mm512_castps_si512(wide), _mm512_set1_epi32(0x7fc0_0000))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn narrowed_f32(wide: [f32; 32]) -> [f32; 32] {
+    let [low, high]: [__m512; 2] = bytemuck::cast(wide);
+    bytemuck::cast([with_canonical_nans(low), with_canonical_nans(high)])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn narrowed_bf16(wide: [f32; 32]) -> [bf16; 32] {
+    let [low, high]: [__m512; 2] = bytemuck::cast(wide);
+    bytemuck::cast([narrowed_bf16_half(low), narrowed_bf16_half(high)])
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn narrowed_bf16_half(wide: __m512) -> __m256i {
+    let rounded = rounded_to_upper_half(with_canonical_nans(wide));
+    _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
 }

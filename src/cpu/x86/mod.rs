@@ -19,8 +19,7 @@ use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
 
 use std::sync::OnceLock;
 
-use super::job::Job;
-use crate::Element;
+use super::job::Compute;
 use crate::philox::{MULTIPLIERS, WEYL};
 
 /// Methods that are functions compiled for the instructions, of the same names.
@@ -77,30 +76,29 @@ mod tests;
 use avx2::Avx2;
 use avx512::Avx512;
 
-/// Runs the job with the widest instructions that the processor has, or gives it back.
-#[expect(clippy::result_large_err, reason = "no error: the job goes back, inlined")]
-pub(super) fn run_here<T: Element>(job: Job<'_, T>) -> Result<(), Job<'_, T>> {
+/// Does it with the widest instructions that the processor has, or gives it back.
+pub(super) fn compute<C: Compute>(this: C) -> Result<(), C> {
     if let Some(avx512) = Avx512::detect() {
         // SAFETY: the processor has each feature that the function is compiled for.
-        unsafe { run_avx512(job, avx512) };
+        unsafe { compute_avx512(this, avx512) };
         return Ok(());
     }
     if let Some(avx2) = Avx2::detect() {
-        // SAFETY: the processor has the feature that the function is compiled for.
-        unsafe { run_avx2(job, avx2) };
+        // SAFETY: the processor has each feature that the function is compiled for.
+        unsafe { compute_avx2(this, avx2) };
         return Ok(());
     }
-    Err(job)
+    Err(this)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn run_avx512<T: Element>(job: Job<'_, T>, instructions: Avx512) {
-    job.run_with(instructions);
+fn compute_avx512(this: impl Compute, instructions: Avx512) {
+    this.compute(instructions);
 }
 
 #[target_feature(enable = "avx2,f16c")]
-fn run_avx2<T: Element>(job: Job<'_, T>, instructions: Avx2) {
-    job.run_with(instructions);
+fn compute_avx2(this: impl Compute, instructions: Avx2) {
+    this.compute(instructions);
 }
 
 /// Prefetches the cache lines of `elements[at..at + len]`, as far as they exist. Memory and arithmetic

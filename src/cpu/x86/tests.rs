@@ -4,11 +4,39 @@ use half::{bf16, f16};
 
 use super::*;
 use crate::cpu::decide::{Decision, KeepByte};
-use crate::cpu::job::streams;
+use crate::cpu::fused::{Fused, PartialSum};
+use crate::cpu::job::{Data, Job, Sink, streams, training};
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
 use crate::philox::block;
-use crate::{Draw, IndexMap, RandomBits};
+use crate::{Draw, Element, IndexMap, MaskFormat, Neighbours, RandomBits};
+
+/// The portable path, and every instruction set that the processor has: not only the one that is chosen.
+#[derive(Clone, Copy, Debug)]
+enum Set {
+    Portable,
+    Avx512,
+    Avx2,
+}
+
+impl Set {
+    /// Those to compare with the portable path. What the processor has not can't be.
+    fn all() -> Vec<Self> {
+        let avx512 = Avx512::detect().map(|_| Self::Avx512);
+        let avx2 = Avx2::detect().map(|_| Self::Avx2);
+        avx512.into_iter().chain(avx2).collect()
+    }
+
+    fn compute(self, this: impl Compute) {
+        match self {
+            Self::Portable => this.compute(Portable),
+            // SAFETY: the processor has each feature that the function is compiled for.
+            Self::Avx512 => unsafe { compute_avx512(this, Avx512::detect().expect("AVX-512")) },
+            // SAFETY: as above.
+            Self::Avx2 => unsafe { compute_avx2(this, Avx2::detect().expect("AVX2")) },
+        }
+    }
+}
 
 /// Starts around carries of the low and of both words; nothing in them is symmetric.
 const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
@@ -45,17 +73,16 @@ const SCALES: [f32; 9] = [
 ];
 
 fn check_products<I: Instructions>(instructions: I) {
+    let all = instructions.of_bits(u32::MAX);
     for scale in SCALES {
         for first in (0..=u16::MAX).step_by(32) {
             let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
             let expected = x.map(|x| x.scaled(scale).to_bits());
-            let actual = instructions.dropped_f16(x, instructions.all(), scale).map(f16::to_bits);
+            let actual = instructions.dropped_f16(x, all, scale).map(f16::to_bits);
             assert_eq!(actual, expected, "f16 from {first:#x} by {scale}");
             let x = x.map(|x| bf16::from_bits(x.to_bits()));
             let expected = x.map(|x| x.scaled(scale).to_bits());
-            let actual = instructions
-                .dropped_bf16(x, instructions.all(), scale)
-                .map(bf16::to_bits);
+            let actual = instructions.dropped_bf16(x, all, scale).map(bf16::to_bits);
             assert_eq!(actual, expected, "bf16 from {first:#x} by {scale}");
         }
     }
@@ -125,28 +152,43 @@ fn decisions_and_their_products_equal_the_portable_ones() {
 }
 
 fn check_conversions(instructions: impl Instructions) {
-    for first in (0..=u16::MAX).step_by(32) {
-        let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
-        let wide = instructions.widened_f16(x);
-        let expected = Portable.widened_f16(x);
-        for (x, (wide, expected)) in x.iter().zip(wide.iter().zip(expected)) {
+    let check_wide = |wide: [f32; 32], expected: [f32; 32]| {
+        for (wide, expected) in wide.into_iter().zip(expected) {
             let same = wide.to_bits() == expected.to_bits() || (wide.is_nan() && expected.is_nan());
-            assert!(same, "{x:?} is {wide:?}, expected {expected:?}");
+            assert!(same, "{wide:?}, expected {expected:?}");
         }
-        // Around each f16, and halfway to the next one; tiny, huge and no numbers too.
-        for step in [0, 0x0fff, 0x1000, 0x1001, 0x1fff] {
-            let wide = expected.map(|wide| f32::from_bits(wide.to_bits() ^ step));
-            let [actual, expected] = [instructions.narrowed_f16(wide), Portable.narrowed_f16(wide)];
-            assert_eq!(actual.map(f16::to_bits), expected.map(f16::to_bits), "{wide:?}");
-        }
-        let wide = core::array::from_fn(|i| f32::from_bits((u32::from(first) << 16) | (0x1234 * i as u32)));
+    };
+    let check_narrowed = |wide: [f32; 32]| {
         let [actual, expected] = [instructions.narrowed_f16(wide), Portable.narrowed_f16(wide)];
         assert_eq!(actual.map(f16::to_bits), expected.map(f16::to_bits), "{wide:?}");
+        let [actual, expected] = [instructions.narrowed_bf16(wide), Portable.narrowed_bf16(wide)];
+        assert_eq!(actual.map(bf16::to_bits), expected.map(bf16::to_bits), "{wide:?}");
+        let [actual, expected] = [instructions.narrowed_f32(wide), Portable.narrowed_f32(wide)];
+        assert_eq!(actual.map(f32::to_bits), expected.map(f32::to_bits), "{wide:?}");
+        let those = core::array::from_fn(|i| wide[31 - i]);
+        check_wide(instructions.sums(wide, those), Portable.sums(wide, those));
+    };
+    for first in (0..=u16::MAX).step_by(32) {
+        let x: [f16; 32] = core::array::from_fn(|i| f16::from_bits(first + i as u16));
+        let wide_f16 = Portable.widened_f16(x);
+        check_wide(instructions.widened_f16(x), wide_f16);
+        let x = x.map(|x| bf16::from_bits(x.to_bits()));
+        let wide_bf16 = Portable.widened_bf16(x);
+        check_wide(instructions.widened_bf16(x), wide_bf16);
+        // Around each of them, and halfway to the next one; tiny, huge and no numbers too.
+        for step in [0, 0x0fff, 0x1000, 0x1001, 0x1fff, 0x7fff, 0x8000, 0x8001, 0xffff] {
+            for wide in [wide_f16, wide_bf16] {
+                check_narrowed(wide.map(|wide| f32::from_bits(wide.to_bits() ^ step)));
+            }
+        }
+        check_narrowed(core::array::from_fn(|i| {
+            f32::from_bits((u32::from(first) << 16) | (0x1234 * i as u32))
+        }));
     }
 }
 
 #[test]
-fn f16_conversions_equal_the_portable_ones() {
+fn conversions_and_sums_equal_the_portable_ones() {
     if let Some(avx512) = Avx512::detect() {
         check_conversions(avx512);
     }
@@ -165,63 +207,69 @@ fn every_16_bit_product_equals_the_portable_one() {
     }
 }
 
-/// A fused forward of f16, the type with conversions of its own, in rows that 32 don't divide.
-#[test]
-fn fused_jobs_equal_the_portable_ones() {
-    use crate::cpu::fused::Fused;
-    use crate::cpu::job::{Data, training};
-    let bits: Vec<f16> = (0..3 * 5005u32)
-        .map(|i| f16::from_bits((i.wrapping_mul(2_654_435_761) >> 11) as u16))
-        .collect();
-    let dropout = crate::Dropout::new(0.3, 5).expect("a probability");
-    let run = |run_job: &dyn Fn(Job<'_, f16>)| {
-        let mut y = vec![f16::ZERO; 5005];
-        let neighbours = crate::Neighbours {
-            bias: Some(&bits[10_010..10_010 + 77]),
-            residual: Some(&bits[5005..10_010]),
+/// A fused forward in rows shorter, as long and longer than what is done at once, and the sum of its rows.
+fn check_fused<T: Element>(x: &[T]) {
+    for columns in [1, 7, 31, 32, 33, 62, 63, 77, 1001] {
+        let rows = 5005 / columns;
+        let elements = rows * columns;
+        let [bias, residual] = [&x[10_010..][..columns], &x[5005..][..elements]];
+        for (bias, residual) in [(Some(bias), Some(residual)), (Some(bias), None), (None, Some(residual))] {
+            let neighbours = Neighbours { bias, residual };
+            let fused = Fused::new(&x[..elements], neighbours);
+            let map = IndexMap::new(&[rows as u64, columns as u64], &[1, 0]).expect("a map");
+            let dropout = crate::Dropout::new(0.3, 5).expect("a probability");
+            for draw in [Draw::from(&dropout), dropout.over(&map)] {
+                let run = |set: Set| {
+                    let mut y = vec![T::zeroed(); elements];
+                    set.compute(training(draw, elements, Data::Fused(fused, &mut y)));
+                    bytemuck::cast_slice::<T, u8>(&y).to_vec()
+                };
+                let expected = run(Set::Portable);
+                for set in Set::all() {
+                    let shape = format!("{columns} columns, {} {}", bias.is_some(), residual.is_some());
+                    assert_eq!(run(set), expected, "{set:?}, {shape}");
+                }
+            }
+        }
+        let run = |set: Set| {
+            let mut sums = vec![0.0; columns];
+            let dx = &x[..elements];
+            set.compute(PartialSum { dx, sums: &mut sums });
+            // Which NaN a sum is does not matter: in the end it is narrowed to the canonical one.
+            sums.into_iter()
+                .map(|sum| f32::narrowed(sum).to_bits())
+                .collect::<Vec<_>>()
         };
-        let fused = Fused::new(&bits[..5005], neighbours);
-        run_job(training(&dropout, 5005, Data::Fused(fused, &mut y)));
-        y.into_iter().map(f16::to_bits).collect::<Vec<_>>()
-    };
-    let expected = run(&|job| job.run_with(Portable));
-    if let Some(avx512) = Avx512::detect() {
-        // SAFETY: detected.
-        assert_eq!(run(&|job| unsafe { run_avx512(job, avx512) }), expected, "avx512");
-    }
-    if let Some(avx2) = Avx2::detect() {
-        // SAFETY: detected.
-        assert_eq!(run(&|job| unsafe { run_avx2(job, avx2) }), expected, "avx2");
+        let expected = run(Set::Portable);
+        for set in Set::all() {
+            assert_eq!(run(set), expected, "{set:?}, {columns} columns");
+        }
     }
 }
 
-/// Every instruction set that the processor has, not only the one that is chosen, through whole jobs.
+#[test]
+fn fused_jobs_equal_the_portable_ones() {
+    let bits = |i: u32| i.wrapping_mul(2_654_435_761);
+    let x: Vec<f32> = (0..3 * 5005).map(|i| f32::from_bits(bits(i))).collect();
+    check_fused(&x);
+    check_fused(
+        &x.iter()
+            .map(|x| f16::from_bits((x.to_bits() >> 11) as u16))
+            .collect::<Vec<_>>(),
+    );
+    check_fused(
+        &x.iter()
+            .map(|x| bf16::from_bits((x.to_bits() >> 11) as u16))
+            .collect::<Vec<_>>(),
+    );
+}
+
+/// Whole jobs.
 #[test]
 #[allow(clippy::print_stdout, reason = "says what there was to compare")]
 fn jobs_equal_the_portable_ones() {
-    use crate::MaskFormat;
-    use crate::cpu::job::{Data, Sink, training};
-    type RunJob = fn(Job<'_, f32>);
-    let mut sets: Vec<(&str, RunJob)> = Vec::new();
-    if Avx512::detect().is_some() {
-        sets.push(("avx512", |job| {
-            let avx512 = Avx512::detect().expect("it was there just now");
-            // SAFETY: detected.
-            unsafe { run_avx512(job, avx512) };
-        }));
-    }
-    if Avx2::detect().is_some() {
-        sets.push(("avx2", |job| {
-            let avx2 = Avx2::detect().expect("it was there just now");
-            // SAFETY: detected.
-            unsafe { run_avx2(job, avx2) };
-        }));
-    }
-    // What the processor has not can't be compared; with nothing captured, this says what was.
-    println!(
-        "compared with the portable path: {:?}",
-        sets.iter().map(|(name, _)| *name).collect::<Vec<_>>()
-    );
+    // With nothing captured, this says what was.
+    println!("compared with the portable path: {:?}", Set::all());
     let x: Vec<f32> = (0..5000).map(|i| i as f32 - 2500.0).collect();
     for random_bits in RandomBits::ALL {
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
@@ -256,7 +304,7 @@ fn jobs_equal_the_portable_ones() {
                 map,
                 ..Draw::from(&dropout)
             };
-            let run = |run_job: RunJob| {
+            let run = |set: Set| {
                 let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
                 let sink = match store {
                     None => Sink::None,
@@ -268,15 +316,15 @@ fn jobs_equal_the_portable_ones() {
                     streams,
                     ..training(draw, 5000, Data::Apart(&x, &mut y[shift..][..5000]))
                 };
-                run_job(job);
+                set.compute(job);
                 (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)
             };
-            let expected = run(|job| job.run_with(Portable));
-            for (name, run_job) in &sets {
+            let expected = run(Set::Portable);
+            for set in Set::all() {
                 assert_eq!(
-                    run(*run_job),
+                    run(set),
                     expected,
-                    "{name}, {random_bits:?}, {store:?}, {streams}, {shift}, {map:?}"
+                    "{set:?}, {random_bits:?}, {store:?}, {streams}, {shift}, {map:?}"
                 );
             }
         }

@@ -1,4 +1,5 @@
-//! What each instruction set does in its own way: random words in bulk, products of 16-bit types, and fetching ahead.
+//! What each instruction set does in its own way: random words in bulk; decisions, products, sums and conversions of 32 elements; fetching
+//! ahead.
 
 use half::{bf16, f16};
 

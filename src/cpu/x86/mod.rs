@@ -1,6 +1,6 @@
 //! The CPU path compiled for AVX2 and AVX-512, chosen at run time; with `unsafe`, as else only `pages` has it.
 //!
-//! Four things gain: the Philox words and the products of 32 elements at a time, which the compiler does not vectorise well,
+//! Three things gain: the Philox words and what is done with 32 elements at a time, which the compiler does not vectorise well,
 //! so those are written out; fetching ahead; storing long results past the caches. A word lives in the lower half of a
 //! 64-bit lane: the 32 x 32 -> 64 multiplier ignores the upper half, so the high product is a shift and the low product is the
 //! product itself. Block numbers are dealt to the lanes in the order in which one unpack of word pairs lays the words out as

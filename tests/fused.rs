@@ -129,6 +129,15 @@ fn bias_gradients_are_added_in_their_order() {
 }
 
 #[test]
+fn no_rows_of_no_columns() {
+    let nothing = Neighbours {
+        bias: Some(&[0.0f32; 0][..]),
+        residual: Some(&[]),
+    };
+    cpu::forward_fused(&Dropout::new(0.5, 1).unwrap(), &[], nothing, &mut []).unwrap();
+}
+
+#[test]
 fn wrong_lengths_write_nothing() {
     let dropout = Dropout::new(0.5, 1).unwrap();
     let (x, bias) = ([1.0f32; 7], [1.0f32; 3]);

@@ -106,7 +106,7 @@ impl Decision for KeepByte {
 
 /// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
 #[inline(always)]
-pub(super) fn apply<T: Element, L: Decision>(
+fn apply<T: Element, L: Decision>(
     instructions: impl Instructions,
     x: Option<&[T]>,
     y: &mut [T],

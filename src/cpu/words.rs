@@ -129,22 +129,22 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn at_most_u32(self, these: &[u32; 32], limit: u32) -> [bool; 32] {
-        these.map(|it| it <= limit)
+        each(these, |it| it <= limit)
     }
 
     #[inline(always)]
     fn at_most_u16(self, these: &[u16; 32], limit: u16) -> [bool; 32] {
-        these.map(|it| u16::from_le(it) <= limit)
+        each(these, |it| u16::from_le(it) <= limit)
     }
 
     #[inline(always)]
     fn at_most_u8(self, these: &[u8; 32], limit: u8) -> [bool; 32] {
-        these.map(|it| it <= limit)
+        each(these, |it| it <= limit)
     }
 
     #[inline(always)]
     fn not_0(self, these: &[u8; 32]) -> [bool; 32] {
-        these.map(|it| it != 0)
+        each(these, |it| it != 0)
     }
 
     #[inline(always)]
@@ -160,7 +160,7 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn bytes(self, kept: [bool; 32]) -> [u8; 32] {
-        kept.map(u8::from)
+        each(&kept, u8::from)
     }
 
     #[inline(always)]
@@ -179,33 +179,36 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
-    fn sums(self, these: [f32; 32], those: [f32; 32]) -> [f32; 32] {
-        core::array::from_fn(|i| these[i] + those[i])
+    fn sums(self, mut these: [f32; 32], those: [f32; 32]) -> [f32; 32] {
+        for i in 0..32 {
+            these[i] += those[i];
+        }
+        these
     }
 
     #[inline(always)]
     fn widened_f16(self, x: [f16; 32]) -> [f32; 32] {
-        x.map(Scale::widened)
+        each(&x, Scale::widened)
     }
 
     #[inline(always)]
     fn widened_bf16(self, x: [bf16; 32]) -> [f32; 32] {
-        x.map(Scale::widened)
+        each(&x, Scale::widened)
     }
 
     #[inline(always)]
     fn narrowed_f32(self, wide: [f32; 32]) -> [f32; 32] {
-        wide.map(Scale::narrowed)
+        each(&wide, Scale::narrowed)
     }
 
     #[inline(always)]
     fn narrowed_f16(self, wide: [f32; 32]) -> [f16; 32] {
-        wide.map(Scale::narrowed)
+        each(&wide, Scale::narrowed)
     }
 
     #[inline(always)]
     fn narrowed_bf16(self, wide: [f32; 32]) -> [bf16; 32] {
-        wide.map(Scale::narrowed)
+        each(&wide, Scale::narrowed)
     }
 
     #[inline(always)]
@@ -222,5 +225,19 @@ impl Instructions for Portable {
 
 #[inline(always)]
 fn dropped<T: Scale + bytemuck::Zeroable>(x: [T; 32], kept: [bool; 32], scale: f32) -> [T; 32] {
-    core::array::from_fn(|i| if kept[i] { x[i].scaled(scale) } else { T::zeroed() })
+    let mut y = [T::zeroed(); 32];
+    for i in 0..32 {
+        y[i] = if kept[i] { x[i].scaled(scale) } else { T::zeroed() };
+    }
+    y
+}
+
+/// As a loop, which compilers vectorise; a map of so many elements they do not.
+#[inline(always)]
+fn each<T: Copy, U: Copy + Default>(these: &[T; 32], of: impl Fn(T) -> U) -> [U; 32] {
+    let mut all = [U::default(); 32];
+    for i in 0..32 {
+        all[i] = of(these[i]);
+    }
+    all
 }

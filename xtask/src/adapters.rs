@@ -28,8 +28,18 @@ fn swiftshader_icd() -> PathBuf {
     folder().join("swiftshader/vk_swiftshader_icd.json")
 }
 
-/// The environment for what is there already, provided before or the machine's own.
+/// The environment for what is there already, provided before or the machine's own; without [`provide_swiftshader`]'s, which
+/// is there for tests and ten times as slow: whoever asks for no adapter in particular shall not get it.
 pub fn present() -> Environment {
+    environment(None)
+}
+
+/// The same with SwiftShader, once it is provided.
+pub fn present_with_swiftshader() -> Environment {
+    environment(Some(swiftshader_icd()).filter(|icd| icd.exists()))
+}
+
+fn environment(swiftshader: Option<PathBuf>) -> Environment {
     let mut environment = Environment::new();
     let run = folder().join("run");
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() && fs::create_dir_all(&run).is_ok() {
@@ -44,9 +54,7 @@ pub fn present() -> Environment {
         let egl = mesa_folder().join("usr/share/glvnd/egl_vendor.d/50_mesa.json");
         environment.insert("__EGL_VENDOR_LIBRARY_FILENAMES", egl.into());
     }
-    if swiftshader_icd().exists() {
-        drivers.push(swiftshader_icd());
-    }
+    drivers.extend(swiftshader);
     if !drivers.is_empty()
         && let Ok(list) = std::env::join_paths(drivers)
     {

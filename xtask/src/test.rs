@@ -221,7 +221,7 @@ pub fn adapters() -> Result<Environment, Failure> {
         }
     }
     if adapters::provide_swiftshader()? {
-        environment.extend(adapters::present());
+        environment.extend(adapters::present_with_swiftshader());
         wanted.push(SWIFTSHADER);
     } else {
         println!("xtask: no package with SwiftShader on this system; testing without it");

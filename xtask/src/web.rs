@@ -27,7 +27,7 @@ pub fn test() -> Result<(), Failure> {
     let browser = browser()?;
     // Dawn takes no Mesa of that age; where there is a GPU's driver, it takes that.
     adapters::provide_swiftshader()?;
-    let environment = adapters::present();
+    let environment = adapters::present_with_swiftshader();
 
     // Together, so that dependencies are built once.
     let page = build(&["--lib", "--test", "wasm"])?;

@@ -2,6 +2,9 @@
 //!
 //! No silent skip: no adapter is a failure, and so is the lack of one that `WGPU_DROPOUT_ADAPTERS` names
 //! (as `name/backend`, separated by commas; `cargo xtask test` sets it to what it has provided).
+//!
+//! Sweeps over every variant, every bit pattern and more than 2^32 elements take many minutes, most of them the drivers'
+//! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
@@ -48,18 +51,21 @@ fn main() {
     trials.extend(
         adapters
             .iter()
-            .map(|adapter| test(adapter, "every variant equals the reference", every_variant)),
+            .map(|adapter| test(adapter, "every variant equals the reference", every_variant).with_ignored_flag(true)),
     );
     for adapter in &adapters {
-        let mut trial = |check: &str, run: fn(&wgpu::Adapter)| trials.push(test(adapter, check, run));
-        if sweeps_f32(adapter) {
-            trial("every f32 pattern", every_f32_pattern);
-            trial("a mask of more than 2^32 elements", beyond_two_to_the_32);
-            trial(
-                "an index map's dimension of more than 2^32 elements",
-                mapped_beyond_two_to_the_32,
-            );
+        if is_quick(adapter) {
+            let long: [(&str, fn(&wgpu::Adapter)); 3] = [
+                ("every f32 pattern", every_f32_pattern),
+                ("a mask of more than 2^32 elements", beyond_two_to_the_32),
+                (
+                    "an index map's dimension of more than 2^32 elements",
+                    mapped_beyond_two_to_the_32,
+                ),
+            ];
+            trials.extend(long.map(|(check, run)| test(adapter, check, run).with_ignored_flag(true)));
         }
+        let mut trial = |check: &str, run: fn(&wgpu::Adapter)| trials.push(test(adapter, check, run));
         trial("every 16-bit pattern", every_16_bit_pattern);
         trial("dropout vectors", |adapter| checks::dropout_vectors(&context(adapter)));
         trial("inference vectors", |adapter| {
@@ -167,8 +173,8 @@ fn every_16_bit_pattern(adapter: &wgpu::Adapter) {
     }
 }
 
-/// All 2^32 patterns take long on the slower software adapters; one of them, and every real GPU, will do.
-fn sweeps_f32(adapter: &wgpu::Adapter) -> bool {
+/// 2^32 elements take long on the slower software adapters; one of them, and every real GPU, will do.
+fn is_quick(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();
     info.device_type != wgpu::DeviceType::Cpu
         || (info.backend == wgpu::Backend::Vulkan && info.name.to_lowercase().contains("llvmpipe"))

@@ -6,6 +6,7 @@
 
 pub mod draw;
 pub mod npy;
+#[cfg(feature = "gpu")]
 pub mod plan;
 
 // Modules of the command line tool, which is no library; the reader finds the other one by its name.

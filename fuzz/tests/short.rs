@@ -6,7 +6,7 @@ use std::path::Path;
 
 use wgpu_dropout::Philox4x32;
 use wgpu_dropout::rand_core::Rng as _;
-use wgpu_dropout_fuzz::{draw, npy, plan};
+use wgpu_dropout_fuzz::{draw, npy};
 
 /// Runs a check on the corpus of that name, whole and damaged, and on so many strings of random bytes.
 fn short(name: &str, check: fn(&[u8]), strings: u64) {
@@ -40,9 +40,10 @@ fn calls() {
     short("draw", draw::check, 3_000);
 }
 
+#[cfg(feature = "gpu")]
 #[test]
 fn plans() {
-    short("plan", plan::check, 30_000);
+    short("plan", wgpu_dropout_fuzz::plan::check, 30_000);
 }
 
 #[test]

@@ -2,16 +2,26 @@
 // The random words of a tile that starts with a block whose number is a multiple of the tile's blocks: no carry can then
 // fall within it. Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file.
 
+// The block with this lower word and the next.
+fn draw_two(shared_by: Neighbours, lower: u32) -> Pair {
+    let a = first_rounds(params.seed, shared_by, lower);
+    return last_rounds_of_two(params.seed, Pair(a, first_rounds(params.seed, shared_by, lower + 1u)));
+}
+
 fn draw_blocks(lower: u32, upper: u32) -> Tile {
     let shared_by = neighbours(params.seed, upper);
     var words: Tile;
-    words.a = philox4x32_10(params.seed, shared_by, lower);
-    if BLOCKS_PER_TILE > 1u {
-        words.b = philox4x32_10(params.seed, shared_by, lower + 1u);
+    if BLOCKS_PER_TILE == 1u {
+        words.a = philox4x32_10(params.seed, shared_by, lower);
+    } else {
+        let two = draw_two(shared_by, lower);
+        words.a = two.a;
+        words.b = two.b;
     }
     if BLOCKS_PER_TILE > 2u {
-        words.c = philox4x32_10(params.seed, shared_by, lower + 2u);
-        words.d = philox4x32_10(params.seed, shared_by, lower + 3u);
+        let two = draw_two(shared_by, lower + 2u);
+        words.c = two.a;
+        words.d = two.b;
     }
     return words;
 }

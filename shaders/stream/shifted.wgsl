@@ -2,10 +2,15 @@
 // The random words of a tile that starts anywhere in a block: for element offsets that are no multiple of 16.
 // Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
 
-fn draw_block(block: u32) -> vec4<u32> {
+fn begun(block: u32) -> vec4<u32> {
     let lower = params.origin.x + block;
     let upper = params.origin.y + select(0u, 1u, lower < block);
-    return philox4x32_10(params.seed, neighbours(params.seed, upper), lower);
+    return first_rounds(params.seed, neighbours(params.seed, upper), lower);
+}
+
+// A block and the next.
+fn draw_two(block: u32) -> Pair {
+    return last_rounds_of_two(params.seed, Pair(begun(block), begun(block + 1u)));
 }
 
 // The 128 bits that start word_shift words and bit_shift bits into the 256 bits of a, b. Without a branch:
@@ -24,18 +29,17 @@ fn shifted(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
 
 fn draw_tile(tile: u32) -> Tile {
     let first = tile * BLOCKS_PER_TILE;
-    let a = draw_block(first);
-    let b = draw_block(first + 1u);
+    let ab = draw_two(first);
     var words: Tile;
-    words.a = shifted(a, b);
-    if BLOCKS_PER_TILE > 1u {
-        let c = draw_block(first + 2u);
-        words.b = shifted(b, c);
-        if BLOCKS_PER_TILE > 2u {
-            let d = draw_block(first + 3u);
-            words.c = shifted(c, d);
-            words.d = shifted(d, draw_block(first + 4u));
-        }
+    words.a = shifted(ab.a, ab.b);
+    if BLOCKS_PER_TILE == 2u {
+        words.b = shifted(ab.b, last_rounds(params.seed, begun(first + 2u)));
+    }
+    if BLOCKS_PER_TILE > 2u {
+        let cd = draw_two(first + 2u);
+        words.b = shifted(ab.b, cd.a);
+        words.c = shifted(cd.a, cd.b);
+        words.d = shifted(cd.b, last_rounds(params.seed, begun(first + 4u)));
     }
     return words;
 }

@@ -3,7 +3,7 @@
 //! | slot | choices |
 //! |---|---|
 //! | parameters | immediates, uniform |
-//! | multiply | emulated, 64-bit integers |
+//! | multiply | emulated, Philox's rounds in a loop; 64-bit integers, rounds written out |
 //! | mask source | drawn with 32, 16 or 8 bits, stored bits, stored bytes, all kept |
 //! | stream, where drawn | aligned to tiles, shifted, through an index map |
 //! | element type | f32, f16, bf16, or no tensor (the mask alone) |
@@ -448,6 +448,10 @@ impl Variant {
         match self.mask {
             MaskSource::Drawn(random_bits, stream) => {
                 files.push(file!("philox.wgsl"));
+                files.push(match self.multiply {
+                    Multiply::Emulated => file!("rounds/loop.wgsl"),
+                    Multiply::Int64 => file!("rounds/written_out.wgsl"),
+                });
                 if self.has_map() {
                     files.extend([file!("buffers/map.wgsl"), file!("stream/wide.wgsl")]);
                 }

@@ -82,6 +82,13 @@ pub fn run() -> Result<ExitCode, Failure> {
             .args(library())
             .envs(&environment),
     )?;
+    let mut sweeps = cargo();
+    // Every variant, every bit pattern, more than 2^32 elements: what `cargo test` alone leaves out.
+    sweeps
+        .args(["test", "--all-features", "--test", "gpu"])
+        .args(library())
+        .args(["--", "--ignored"]);
+    step("sweeps", sweeps.envs(&environment))?;
     let mut benches = cargo();
     // Each once, on small tensors: that they run and check their results. The same packages as before, so that nothing
     // is built for other features.
@@ -99,11 +106,10 @@ pub fn run() -> Result<ExitCode, Failure> {
         )?;
     }
     timed("guide", guide::check)?;
+    // Any call, the CPU path against the reference, in a build in which wgpu is nowhere: the library's own tests depend on it.
     let mut without = cargo();
-    without.args(["test", "--package", "wgpu-dropout", "--no-default-features"]);
-    // Few tests on dependencies with features of their own, wgpu among them, for tests depend on it all the same.
-    without.args(LIGHT).args(["--lib", "--test", "contract"]);
-    step("tests without wgpu", &mut without)?;
+    without.args(["test", "--package", "wgpu-dropout-fuzz", "--no-default-features"]);
+    step("tests without wgpu", without.args(LIGHT))?;
     beside_a_browser(|| integrations(&environment))?;
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
@@ -180,7 +186,8 @@ pub fn build(command: &str, packages: &[&str]) -> Command {
     build
 }
 
-fn library() -> impl Iterator<Item = &'static str> {
+/// The library's own packages.
+pub fn library() -> impl Iterator<Item = &'static str> {
     LIBRARY.into_iter().flat_map(|package| ["--package", package])
 }
 

@@ -31,6 +31,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     let mut tests = cargo();
     tests
         .args(["test", "--package", "wgpu-dropout", "--all-features", "--test", "gpu"])
+        .args(["--", "--include-ignored"])
         .envs(environment)
         // What it names need not be Vulkan's.
         .env_remove("WGPU_DROPOUT_ADAPTERS")

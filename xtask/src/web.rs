@@ -8,7 +8,8 @@ use std::process::{Command, ExitCode};
 use std::{env, fs, thread};
 
 use crate::adapters::{self, Environment};
-use crate::{Failure, cargo, root, succeed, tools};
+use crate::test;
+use crate::{Failure, artifact, cargo, root, succeed, tools};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const MEMBER: &str = "wgpu-dropout-web";
@@ -50,6 +51,11 @@ pub fn test() -> Result<(), Failure> {
     let url = format!("http://{}", server.address);
     thread::spawn(move || server.run());
 
+    // With the packages of the tests, so that nothing is built for other features.
+    let mut example = cargo();
+    example.args(["build", "--all-features", "--example", "other_engine"]);
+    succeed(example.args(test::library()))?;
+
     let wgsl = folder().join("wgsl");
     let tests = node_modules()?;
     let screenshots = folder().join("screenshots");
@@ -64,6 +70,7 @@ pub fn test() -> Result<(), Failure> {
         .env("SCREENSHOTS", &screenshots)
         .env("WGSL_FOLDER", &wgsl)
         .env("REPOSITORY", root())
+        .env("OTHER_ENGINE", artifact("debug/examples/other_engine"))
         .envs(drivers(&environment));
     succeed(&mut node)?;
     println!("xtask: screenshots are in {}", screenshots.display());

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
-use super::words::{Instructions, READ, WORDS, WRITE, Words};
+use super::words::{Compute, Instructions, READ, WORDS, WRITE, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
@@ -328,27 +328,51 @@ pub(super) fn draw(
     }
 }
 
+/// [`draw`].
+pub(super) struct Run<'a, D> {
+    pub(super) dropout: &'a Dropout,
+    pub(super) first: u64,
+    pub(super) range: Range<usize>,
+    pub(super) decide: &'a mut D,
+}
+
+impl<D: Decide> Compute for Run<'_, D> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        draw(self.dropout, self.first, self.range, instructions, self.decide);
+    }
+}
+
 /// Decides the elements from local index `first` on, stretch by stretch of those that share a seed.
-#[inline(always)]
-pub(super) fn draw_seeded(
-    call: Draw<'_>,
-    seeds: Seeds<'_>,
-    first: u64,
-    keep: &mut [u8],
-    instructions: impl Instructions,
-) {
-    let mut at = 0;
-    while at < keep.len() {
-        let i = first + at as u64;
-        let (seed, left) = seeds.of(i);
-        let end = at.saturating_add(left as usize).min(keep.len());
-        let keep = &mut keep[at..end];
-        let dropout = call.dropout.with_seed(seed);
-        match call.map {
-            Some(map) => draw_mapped(&dropout, map, i, keep, instructions, &mut NothingAhead),
-            None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
+pub(super) struct Seeded<'a> {
+    pub(super) call: Draw<'a>,
+    pub(super) seeds: Seeds<'a>,
+    pub(super) first: u64,
+    pub(super) keep: &'a mut [u8],
+}
+
+impl Compute for Seeded<'_> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let Self {
+            call,
+            seeds,
+            first,
+            keep,
+        } = self;
+        let mut at = 0;
+        while at < keep.len() {
+            let i = first + at as u64;
+            let (seed, left) = seeds.of(i);
+            let end = at.saturating_add(left as usize).min(keep.len());
+            let keep = &mut keep[at..end];
+            let dropout = call.dropout.with_seed(seed);
+            match call.map {
+                Some(map) => draw_mapped(&dropout, map, i, keep, instructions, &mut NothingAhead),
+                None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
+            }
+            at = end;
         }
-        at = end;
     }
 }
 

@@ -5,8 +5,8 @@ use core::ops::Range;
 use rayon::prelude::*;
 
 use super::decide::{Decide, Decision, KeepByte};
-use super::job::{Compute, Data, compute, training};
-use super::words::{Instructions, READ, WRITE};
+use super::job::{Data, compute, training};
+use super::words::{Compute, Instructions, READ, WRITE};
 use crate::fused::{Neighbours, check_rows, rows_of_a_partial_sum};
 use crate::{Draw, Element, SliceError};
 

@@ -4,11 +4,11 @@
 use half::{bf16, f16};
 
 use super::decide::{
-    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Streamed, draw, draw_seeded, pack_bits, unpack_bits,
+    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Run, Seeded, Streamed, draw, pack_bits, unpack_bits,
 };
 use super::fused::{Fused, FusedInto};
-use super::mapped::{self, Way, decide_runs, draw_mapped};
-use super::words::{Instructions, Portable, READ, WORDS, WRITE};
+use super::mapped::{self, Runs, Way, draw_mapped};
+use super::words::{Compute, Instructions, Portable, READ, WORDS, WRITE};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use crate::draw::Seeds;
@@ -54,8 +54,19 @@ impl InOneGo<'_> {
     #[inline(always)]
     fn decide(self, first: u64, len: usize, instructions: impl Instructions, decide: &mut impl Decide) {
         match self {
-            Self::Run(dropout) => draw(&dropout, first, 0..len, instructions, decide),
-            Self::Runs(dropout, map) => decide_runs(dropout, map, first, len, instructions, decide),
+            Self::Run(dropout) => instructions.apart(Run {
+                dropout: &dropout,
+                first,
+                range: 0..len,
+                decide,
+            }),
+            Self::Runs(dropout, map) => instructions.apart(Runs {
+                dropout,
+                map,
+                first,
+                len,
+                decide,
+            }),
         }
     }
 }
@@ -120,13 +131,6 @@ pub(super) enum Sink<'a> {
     None,
     Bits(&'a mut [u32]),
     Bytes(&'a mut [u8]),
-}
-
-/// What one thread does, compiled for each instruction set.
-pub(super) trait Compute: Sized {
-    /// Inlined into each version of the caller, so that its loops are vectorised for the instructions that the caller may
-    /// use.
-    fn compute(self, instructions: impl Instructions);
 }
 
 /// With the widest instructions that the processor has.
@@ -330,7 +334,12 @@ impl<T: Element> Compute for Job<'_, T> {
                     let first = (self.first + at) as u64;
                     draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
                 }
-                Source::Seeded(draw, seeds) => draw_seeded(draw, seeds, (self.first + at) as u64, keep, instructions),
+                Source::Seeded(call, seeds) => instructions.apart(Seeded {
+                    call,
+                    seeds,
+                    first: (self.first + at) as u64,
+                    keep,
+                }),
                 Source::Bits(bits) => unpack_bits(instructions, &bits[at / 32..], keep),
                 Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
                 Source::All => keep.fill(1),

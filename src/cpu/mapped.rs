@@ -1,10 +1,10 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
-use super::decide::{Decide, Decision, Keep, draw};
+use super::decide::{Decide, Decision, Keep, Run};
 use super::job::{Fetch, TASK, TILE};
-use super::words::{BATCH, Blocks, Instructions, WORDS, Words};
-use crate::index_map::{Dimension, Runs};
+use super::words::{BATCH, Blocks, Compute, Instructions, WORDS, Words};
+use crate::index_map::{self, Dimension};
 use crate::{Dropout, IndexMap, RandomBits};
 
 /// From this length on a run is worth the words that are drawn at a time.
@@ -86,59 +86,78 @@ fn at_most(length: u64, most: usize) -> usize {
 }
 
 /// Decides `len` elements from local index `first` on, whose runs are long or share a decision each.
-#[inline(always)]
-pub(super) fn decide_runs(
-    dropout: &Dropout,
-    map: &IndexMap,
-    first: u64,
-    len: usize,
-    instructions: impl Instructions,
-    decide: &mut impl Decide,
-) {
-    if let Some(keep) = Lanes::all_alike(dropout) {
-        decide.decide_all(instructions, 0..len, keep);
-        return;
-    }
-    let mut runs = map.runs(first);
-    let mut at = 0;
-    let row = row_of(map);
-    let lanes = Lanes::of(dropout);
-    if row.stride == 1 && row.length >= 4 * lanes.count * BATCH as u64 {
-        while at < len {
-            let (index, left) = runs.next_run();
-            let run = at..at + at_most(left, len - at);
-            at = run.end;
-            let start = dropout.with_element_offset(dropout.element_offset + index);
-            draw(&start, 0, run, instructions, decide);
+pub(super) struct Runs<'a, D> {
+    pub(super) dropout: &'a Dropout,
+    pub(super) map: &'a IndexMap,
+    pub(super) first: u64,
+    pub(super) len: usize,
+    pub(super) decide: &'a mut D,
+}
+
+impl<D: Decide> Compute for Runs<'_, D> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let Self {
+            dropout,
+            map,
+            first,
+            len,
+            decide,
+        } = self;
+        if Lanes::all_alike(dropout).is_some() {
+            return instructions.apart(Run {
+                dropout,
+                first: 0,
+                range: 0..len,
+                decide,
+            });
         }
-        return;
-    }
-    if row.stride == 1 {
-        match dropout.probability.random_bits() {
-            RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, len, instructions, decide),
-            RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, len, instructions, decide),
-            RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, len, instructions, decide),
-        }
-        return;
-    }
-    while at < len {
-        // As many runs as blocks are drawn at a time.
-        let mut places = [(0, 0); BATCH];
-        let mut ends = [len; BATCH];
-        let mut end = at;
-        for (place, run_end) in places.iter_mut().zip(&mut ends) {
-            if end == len {
-                break;
+        let mut runs = map.runs(first);
+        let mut at = 0;
+        let row = row_of(map);
+        let lanes = Lanes::of(dropout);
+        if row.stride == 1 && row.length >= 4 * lanes.count * BATCH as u64 {
+            while at < len {
+                let (index, left) = runs.next_run();
+                let range = at..at + at_most(left, len - at);
+                at = range.end;
+                let start = dropout.with_element_offset(dropout.element_offset + index);
+                instructions.apart(Run {
+                    dropout: &start,
+                    first: 0,
+                    range,
+                    decide: &mut *decide,
+                });
             }
-            let (index, left) = runs.next_run();
-            *place = lanes.place(dropout.element_offset + index);
-            end += at_most(left, len - end);
-            *run_end = end;
+            return;
         }
-        let words = blocks(dropout, &places.map(|(block, _)| block), instructions);
-        for (k, (end, (_, lane))) in ends.into_iter().zip(places).enumerate() {
-            decide.decide_all(instructions, at..end, lanes.is_kept(&words, k, lane));
-            at = end;
+        if row.stride == 1 {
+            match dropout.probability.random_bits() {
+                RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, len, instructions, decide),
+                RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, len, instructions, decide),
+                RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, len, instructions, decide),
+            }
+            return;
+        }
+        while at < len {
+            // As many runs as blocks are drawn at a time.
+            let mut places = [(0, 0); BATCH];
+            let mut ends = [len; BATCH];
+            let mut end = at;
+            for (place, run_end) in places.iter_mut().zip(&mut ends) {
+                if end == len {
+                    break;
+                }
+                let (index, left) = runs.next_run();
+                *place = lanes.place(dropout.element_offset + index);
+                end += at_most(left, len - end);
+                *run_end = end;
+            }
+            let words = blocks(dropout, &places.map(|(block, _)| block), instructions);
+            for (k, (end, (_, lane))) in ends.into_iter().zip(places).enumerate() {
+                decide.decide_all(instructions, at..end, lanes.is_kept(&words, k, lane));
+                at = end;
+            }
         }
     }
 }
@@ -148,7 +167,7 @@ pub(super) fn decide_runs(
 fn decide_rows<L: Decision>(
     dropout: &Dropout,
     limit: u32,
-    mut runs: Runs<'_>,
+    mut runs: index_map::Runs<'_>,
     len: usize,
     instructions: impl Instructions,
     decide: &mut impl Decide,
@@ -213,7 +232,14 @@ pub(super) fn draw_mapped(
         (_, Some(alike)) => keep.fill(u8::from(alike)),
         (Way::Runs | Way::Shared, None) => {
             let len = keep.len();
-            decide_runs(dropout, map, first, len, instructions, &mut Keep { keep });
+            let decide = &mut Keep { keep };
+            instructions.apart(Runs {
+                dropout,
+                map,
+                first,
+                len,
+                decide,
+            });
         }
         (Way::Columns, None) => draw_columns(dropout, map, first, keep, instructions, ahead),
         (Way::Scattered, None) => draw_scattered(dropout, map, first, keep, instructions),
@@ -407,7 +433,12 @@ impl Panel<'_> {
                 ahead.fetch_next(column.len());
                 let distance = (n as u64).wrapping_mul(self.stride).wrapping_add(first_row);
                 let top = start.with_element_offset(start.element_offset.wrapping_add(distance));
-                draw(&top, 0, 0..column.len(), instructions, &mut Keep { keep: column });
+                instructions.apart(Run {
+                    dropout: &top,
+                    first: 0,
+                    range: 0..column.len(),
+                    decide: &mut Keep { keep: column },
+                });
                 for (row, &keep) in panel.chunks_exact_mut(self.columns).zip(&*column) {
                     row[n] = keep;
                 }

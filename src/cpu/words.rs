@@ -24,8 +24,19 @@ pub(super) const READ: bool = false;
 /// For [`Instructions::fetch`].
 pub(super) const WRITE: bool = true;
 
+/// What one thread does, compiled for each instruction set.
+pub trait Compute: Sized {
+    /// Inlined into each version of the caller, so that its loops are vectorised for the instructions that the caller may
+    /// use.
+    fn compute(self, instructions: impl Instructions);
+}
+
 /// An instruction set that the processor has.
 pub trait Instructions: Copy {
+    /// A function of its own, compiled for these instructions: what several call, or what would make a caller so long that
+    /// compilers take minutes over it.
+    fn apart(self, this: impl Compute);
+
     /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
 
@@ -102,6 +113,11 @@ pub trait Instructions: Copy {
 pub(super) struct Portable;
 
 impl Instructions for Portable {
+    #[inline(never)]
+    fn apart(self, this: impl Compute) {
+        this.compute(self);
+    }
+
     #[inline(always)]
     fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         for (out, i) in out.chunks_exact_mut(4).zip(0..) {

@@ -16,7 +16,7 @@ use core::arch::x86_64::{
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch, round_key};
-use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
+use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, WORDS};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -30,6 +30,17 @@ impl Avx2 {
 }
 
 impl Instructions for Avx2 {
+    #[inline(always)]
+    fn apart(self, this: impl Compute) {
+        #[target_feature(enable = "avx2,f16c")]
+        #[inline(never)]
+        fn apart(this: impl Compute, instructions: Avx2) {
+            this.compute(instructions);
+        }
+        // SAFETY: self proves that the processor has each feature that the function is compiled for.
+        unsafe { apart(this, self) }
+    }
+
     /// A lane of 16 bits for each, 0 or -1.
     type Kept = Lanes;
 

@@ -16,7 +16,7 @@ use core::arch::x86_64::{
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch, round_key};
-use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
+use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, WORDS};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
@@ -34,6 +34,17 @@ impl Avx512 {
 }
 
 impl Instructions for Avx512 {
+    #[inline(always)]
+    fn apart(self, this: impl Compute) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        #[inline(never)]
+        fn apart(this: impl Compute, instructions: Avx512) {
+            this.compute(instructions);
+        }
+        // SAFETY: self proves that the processor has each feature that the function is compiled for.
+        unsafe { apart(this, self) }
+    }
+
     /// A bit for each.
     type Kept = u32;
 

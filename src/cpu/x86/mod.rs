@@ -19,7 +19,7 @@ use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
 
 use std::sync::OnceLock;
 
-use super::job::Compute;
+use super::words::{Compute, Instructions as _};
 use crate::philox::{MULTIPLIERS, WEYL};
 
 /// Methods that are functions compiled for the instructions, of the same names.
@@ -79,26 +79,14 @@ use avx512::Avx512;
 /// Does it with the widest instructions that the processor has, or gives it back.
 pub(super) fn compute<C: Compute>(this: C) -> Result<(), C> {
     if let Some(avx512) = Avx512::detect() {
-        // SAFETY: the processor has each feature that the function is compiled for.
-        unsafe { compute_avx512(this, avx512) };
+        avx512.apart(this);
         return Ok(());
     }
     if let Some(avx2) = Avx2::detect() {
-        // SAFETY: the processor has each feature that the function is compiled for.
-        unsafe { compute_avx2(this, avx2) };
+        avx2.apart(this);
         return Ok(());
     }
     Err(this)
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn compute_avx512(this: impl Compute, instructions: Avx512) {
-    this.compute(instructions);
-}
-
-#[target_feature(enable = "avx2,f16c")]
-fn compute_avx2(this: impl Compute, instructions: Avx2) {
-    this.compute(instructions);
 }
 
 /// Prefetches the cache lines of `elements[at..at + len]`, as far as they exist. Memory and arithmetic

@@ -30,10 +30,8 @@ impl Set {
     fn compute(self, this: impl Compute) {
         match self {
             Self::Portable => this.compute(Portable),
-            // SAFETY: the processor has each feature that the function is compiled for.
-            Self::Avx512 => unsafe { compute_avx512(this, Avx512::detect().expect("AVX-512")) },
-            // SAFETY: as above.
-            Self::Avx2 => unsafe { compute_avx2(this, Avx2::detect().expect("AVX2")) },
+            Self::Avx512 => Avx512::detect().expect("AVX-512").apart(this),
+            Self::Avx2 => Avx2::detect().expect("AVX2").apart(this),
         }
     }
 }

@@ -55,15 +55,15 @@ fn main() {
     );
     for adapter in &adapters {
         if is_quick(adapter) {
-            let long: [(&str, fn(&wgpu::Adapter)); 3] = [
-                ("every f32 pattern", every_f32_pattern),
-                ("a mask of more than 2^32 elements", beyond_two_to_the_32),
-                (
-                    "an index map's dimension of more than 2^32 elements",
-                    mapped_beyond_two_to_the_32,
-                ),
-            ];
-            trials.extend(long.map(|(check, run)| test(adapter, check, run).with_ignored_flag(true)));
+            let mut long = |check: &str, run: fn(&wgpu::Adapter)| {
+                trials.push(test(adapter, check, run).with_ignored_flag(true));
+            };
+            long("every f32 pattern", every_f32_pattern);
+            long("a mask of more than 2^32 elements", beyond_two_to_the_32);
+            long(
+                "an index map's dimension of more than 2^32 elements",
+                mapped_beyond_two_to_the_32,
+            );
         }
         let mut trial = |check: &str, run: fn(&wgpu::Adapter)| trials.push(test(adapter, check, run));
         trial("every 16-bit pattern", every_16_bit_pattern);

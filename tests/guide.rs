@@ -127,6 +127,7 @@ fn every_public_item_has_an_example() {
         "cpu/job.rs: Compiled",
         "cpu/job.rs: Job",
         "cpu/scale.rs: Scale",
+        "cpu/words.rs: Compute",
         "cpu/words.rs: Instructions",
         "element.rs: Sealed",
     ];

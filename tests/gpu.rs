@@ -3,7 +3,7 @@
 //! No silent skip: no adapter is a failure, and so is the lack of one that `WGPU_DROPOUT_ADAPTERS` names
 //! (as `name/backend`, separated by commas; `cargo xtask test` sets it to what it has provided).
 //!
-//! Sweeps over every variant, every bit pattern and more than 2^32 elements take many minutes, most of them the drivers'
+//! Sweeps over every variant, every f32 pattern and more than 2^32 elements take many minutes, most of them the drivers'
 //! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]

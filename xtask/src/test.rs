@@ -83,7 +83,7 @@ pub fn run() -> Result<ExitCode, Failure> {
             .envs(&environment),
     )?;
     let mut sweeps = cargo();
-    // Every variant, every bit pattern, more than 2^32 elements: what `cargo test` alone leaves out.
+    // Every variant, every f32 pattern, more than 2^32 elements: what `cargo test` alone leaves out.
     sweeps
         .args(["test", "--all-features", "--test", "gpu"])
         .args(library())

@@ -17,12 +17,15 @@ export async function deviceOf(options) {
 
 /** A pipeline of the text, or an error with line and column. */
 export async function pipelineOf(device, code) {
+  device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
-  try {
-    return await device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } });
-  } catch (error) {
+  // At once: a third of the time of an asynchronous one is Node's, asking over and over whether it is there.
+  const pipeline = device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+  const error = await device.popErrorScope();
+  if (error) {
     const { messages } = await module.getCompilationInfo();
     const lines = messages.map(({ lineNum, linePos, message }) => `${lineNum}:${linePos} ${message}`);
     throw new Error([error.message, ...lines].join("\n"));
   }
+  return pipeline;
 }

@@ -61,20 +61,30 @@ fn stale<'a>(page: &'a str, printed: &str) -> Option<&'a str> {
 
 /// The NumPy of the guide gives the masks of the vectors.
 fn python() -> Result<(), Failure> {
-    let has_numpy = |python: &str| {
-        let mut import = Command::new(python);
-        import.args(["-c", "import numpy"]).stderr(Stdio::null());
-        import.status().is_ok_and(|status| status.success())
-    };
+    succeed(Command::new(provide()?).arg(root().join("docs/elsewhere.py")))
+}
+
+/// A Python with NumPy: there, or installed.
+pub fn provide() -> Result<&'static str, Failure> {
     // The system's own is the one that Debian's package is for.
-    let candidates = ["python3", "/usr/bin/python3"];
-    let mut python = candidates.into_iter().find(|python| has_numpy(python));
-    if python.is_none() && adapters::is_debian() && adapters::is_root() {
-        adapters::install(&["python3", "python3-numpy"])?;
-        python = candidates.into_iter().find(|python| has_numpy(python));
+    let find = || {
+        ["python3", "/usr/bin/python3"]
+            .into_iter()
+            .find(|python| has_numpy(python))
+    };
+    if let Some(python) = find() {
+        return Ok(python);
     }
-    let python = python.ok_or("the guide's NumPy is run as a test: install Python 3 and NumPy (pip install numpy)")?;
-    succeed(Command::new(python).arg(root().join("docs/elsewhere.py")))
+    if adapters::is_debian() && adapters::is_root() {
+        adapters::install(&["python3", "python3-numpy"])?;
+    }
+    find().ok_or_else(|| "the guide's NumPy is run as a test: install Python 3 and NumPy (pip install numpy)".into())
+}
+
+fn has_numpy(python: &str) -> bool {
+    let mut import = Command::new(python);
+    import.args(["-c", "import numpy"]).stderr(Stdio::null());
+    import.status().is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

@@ -74,13 +74,20 @@ pub fn run() -> Result<ExitCode, Failure> {
     )?;
 
     let environment = adapters()?;
+    beside_a_browser(|| {
+        library_tests(&environment)?;
+        integrations(&environment)
+    })?;
+    println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What of the library is run, once its tests are built.
+fn library_tests(environment: &Environment) -> Result<(), Failure> {
     let mut tests = cargo();
     step(
         "tests and doc tests",
-        tests
-            .args(["test", "--all-features"])
-            .args(library())
-            .envs(&environment),
+        tests.args(["test", "--all-features"]).args(library()).envs(environment),
     )?;
     let mut sweeps = cargo();
     // Every variant, every f32 pattern, more than 2^32 elements: what `cargo test` alone leaves out.
@@ -88,7 +95,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         .args(["test", "--all-features", "--test", "gpu"])
         .args(library())
         .args(["--", "--ignored"]);
-    step("sweeps", sweeps.envs(&environment))?;
+    step("sweeps", sweeps.envs(environment))?;
     let mut benches = cargo();
     // Each once, on small tensors: that they run and check their results. The same packages as before, so that nothing
     // is built for other features.
@@ -96,23 +103,18 @@ pub fn run() -> Result<ExitCode, Failure> {
         .args(["test", "--all-features", "--bench", "*"])
         .args(library())
         .env("WGPU_DROPOUT_LOG2", "16");
-    step("benches as tests", benches.envs(&environment))?;
+    step("benches as tests", benches.envs(environment))?;
     for example in EXAMPLES {
         // Built with the tests.
         let mut run = Command::new(artifact(&format!("debug/examples/{example}")));
-        step(
-            &format!("example {example}"),
-            run.current_dir(root()).envs(&environment),
-        )?;
+        step(&format!("example {example}"), run.current_dir(root()).envs(environment))?;
     }
     timed("guide", guide::check)?;
     // Any call, the CPU path against the reference, in a build in which wgpu is nowhere: the library's own tests depend on it.
     let mut without = cargo();
     without.args(["test", "--package", "wgpu-dropout-fuzz", "--no-default-features"]);
     step("tests without wgpu", without.args(LIGHT))?;
-    beside_a_browser(|| integrations(&environment))?;
-    println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// `cargo xtask test-web`.
@@ -124,6 +126,7 @@ pub fn browser() -> Result<(), Failure> {
 fn beside_a_browser(checks: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     // Before, for there is one package manager.
     mpi::provide()?;
+    guide::provide()?;
     let folder = root().join("target/web");
     fs::create_dir_all(&folder)?;
     let path = folder.join("test.log");

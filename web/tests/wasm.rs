@@ -10,6 +10,12 @@ use wgpu_dropout_web::{Dropout, Gpu};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
+// .cargo/config.toml asks for them, and nothing else would say that they were lost.
+const _: () = assert!(
+    cfg!(target_feature = "simd128"),
+    "built without WebAssembly's vector instructions"
+);
+
 fn shown<T>(result: Result<T, JsError>) -> T {
     result
         .map_err(|error| wasm_bindgen::JsValue::from(error))

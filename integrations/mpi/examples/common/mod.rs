@@ -7,6 +7,9 @@ use wgpu_dropout_mpi::wgpu_dropout::half::f16;
 /// An element type with a value for each index of a tensor, so that every rank can make its own shard.
 pub trait Value: Element {
     fn of(index: u64, salt: u64) -> Self;
+
+    /// Its bits, the same on machines of either byte order.
+    fn le_bytes(self) -> impl AsRef<[u8]>;
 }
 
 impl Value for f32 {
@@ -22,15 +25,27 @@ impl Value for f32 {
             (bits >> 8) as f32 / (1 << 22) as f32 - 2.0
         }
     }
+
+    fn le_bytes(self) -> impl AsRef<[u8]> {
+        self.to_le_bytes()
+    }
 }
 
 impl Value for f16 {
     fn of(index: u64, salt: u64) -> Self {
         Self::from_f32(f32::of(index, salt))
     }
+
+    fn le_bytes(self) -> impl AsRef<[u8]> {
+        self.to_le_bytes()
+    }
 }
 
-/// SHA-256 of a tensor's bytes, in hexadecimal.
-pub fn digest<T: Element>(tensor: &[T]) -> String {
-    format!("{:x}", Sha256::digest(bytemuck::cast_slice::<T, u8>(tensor)))
+/// SHA-256 of a tensor's elements, little-endian, in hexadecimal.
+pub fn digest<T: Value>(tensor: &[T]) -> String {
+    let mut sha256 = Sha256::new();
+    for &element in tensor {
+        sha256.update(element.le_bytes());
+    }
+    format!("{:x}", sha256.finalize())
 }

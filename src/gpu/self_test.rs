@@ -745,39 +745,26 @@ fn unreachable_case() -> RunError {
     DeviceError::Validation("the self-test's own table holds a p outside [0, 1]".to_owned()).into()
 }
 
-/// The kernels that a coverage goes through, each with its description.
-fn kernels_of(
-    device: &wgpu::Device,
-    queue: &wgpu::Queue,
-    coverage: Coverage,
-) -> Result<Vec<(String, Kernels)>, KernelsError> {
-    let mut options = Vec::new();
+/// The kinds of kernels that a coverage goes through.
+fn options_of(device: &wgpu::Device, coverage: Coverage) -> Vec<KernelOptions> {
     match coverage {
-        Coverage::Chosen => options.push(KernelOptions::default()),
-        Coverage::Every => {
-            for multiply in [Multiply::Emulated, Multiply::Int64] {
-                for parameters in [ParameterPath::Immediates, ParameterPath::Uniform] {
-                    if (multiply == Multiply::Int64 && !has_int64(device))
-                        || (parameters == ParameterPath::Immediates && !has_immediates(device))
-                    {
-                        continue;
-                    }
-                    options.push(KernelOptions {
-                        multiply: Some(multiply),
-                        parameters: Some(parameters),
-                        ..KernelOptions::default()
-                    });
-                }
-            }
-        }
+        Coverage::Chosen => vec![KernelOptions::default()],
+        Coverage::Every => [Multiply::Emulated, Multiply::Int64]
+            .into_iter()
+            .flat_map(|multiply| {
+                [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| (multiply, parameters))
+            })
+            .filter(|&(multiply, parameters)| {
+                (multiply == Multiply::Emulated || has_int64(device))
+                    && (parameters == ParameterPath::Uniform || has_immediates(device))
+            })
+            .map(|(multiply, parameters)| KernelOptions {
+                multiply: Some(multiply),
+                parameters: Some(parameters),
+                ..KernelOptions::default()
+            })
+            .collect(),
     }
-    options
-        .into_iter()
-        .map(|options| {
-            let kernels = Kernels::with_options(device, queue, &options)?;
-            Ok((describe(&kernels), kernels))
-        })
-        .collect()
 }
 
 /// The choices of kernels in two words.
@@ -820,37 +807,46 @@ pub async fn run(
     coverage: Coverage,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Vec<Comparison>, SelfTestError> {
-    let kernels = kernels_of(device, queue, coverage)?;
+    let kinds = options_of(device, coverage);
     let subjects = Subject::all();
-    let total = kernels.len() * subjects.len();
+    let total = kinds.len() * subjects.len();
     let mut comparisons = Vec::with_capacity(total);
-    for (description, kernels) in &kernels {
-        for subject in &subjects {
-            let mut comparison = Comparison {
-                operation: subject.name(),
-                kernels: description.clone(),
-                cases: 0,
-                elements: 0,
-                difference: None,
-            };
-            let failed = |source| SelfTestError::Run {
-                operation: subject.name(),
-                source,
-            };
-            for n in 0..subject.cases() {
-                let (elements, difference) = compare_nth(kernels, subject, n).await.map_err(failed)?;
-                comparison.cases += 1;
-                comparison.elements += elements;
-                if difference.is_some() {
-                    comparison.difference = difference;
-                    break;
-                }
+    for options in &kinds {
+        // New kernels for each element type, since hardly a pipeline serves two and some drivers keep megabytes for each.
+        for of_one_type in subjects.chunk_by(|a, b| a.dtype == b.dtype) {
+            let kernels = Kernels::with_options(device, queue, options)?;
+            for subject in of_one_type {
+                comparisons.push(compare(&kernels, subject).await?);
+                progress(comparisons.len(), total);
             }
-            comparisons.push(comparison);
-            progress(comparisons.len(), total);
         }
     }
     Ok(comparisons)
+}
+
+/// Every case of an operation, up to the first that differs.
+async fn compare(kernels: &Kernels, subject: &Subject) -> Result<Comparison, SelfTestError> {
+    let mut comparison = Comparison {
+        operation: subject.name(),
+        kernels: describe(kernels),
+        cases: 0,
+        elements: 0,
+        difference: None,
+    };
+    for n in 0..subject.cases() {
+        let compared = compare_nth(kernels, subject, n).await;
+        let (elements, difference) = compared.map_err(|source| SelfTestError::Run {
+            operation: subject.name(),
+            source,
+        })?;
+        comparison.cases += 1;
+        comparison.elements += elements;
+        if difference.is_some() {
+            comparison.difference = difference;
+            break;
+        }
+    }
+    Ok(comparison)
 }
 
 /// Elements of one window of a sweep.
@@ -1136,7 +1132,8 @@ mod tests {
             ..Default::default()
         });
         let mut reached = HashSet::new();
-        for (_, kernels) in kernels_of(&device, &queue, Coverage::Every).expect("kernels") {
+        for options in options_of(&device, Coverage::Every) {
+            let kernels = Kernels::with_options(&device, &queue, &options).expect("kernels");
             for subject in Subject::all() {
                 for n in 0..subject.cases() {
                     pollster::block_on(compare_nth(&kernels, &subject, n)).expect("a run");

@@ -1,8 +1,8 @@
 //! The kernels beside a plain copy kernel over the same buffers, on every adapter: what memory allows.
 //!
-//! `cargo bench --bench gpu`; other sizes by `WGPU_DROPOUT_LOG2=20,24`. Wall time from submit to done, of one
-//! dispatch recorded anew each time. Throughput counts the bytes read and written. Each result is checked
-//! against the CPU path before it is timed.
+//! `cargo bench --bench gpu`; other sizes by `WGPU_DROPOUT_LOG2=20,24`. The GPU's own time of a dispatch, recorded and
+//! submitted anew each time; wall time from recording to done where an adapter has no timestamps, which the group's name
+//! then says. Throughput counts the bytes read and written. Each result is checked against the CPU path before it is timed.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails loudly")]
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use wgpu_dropout::gpu::blocking::{self, Context};
+use wgpu_dropout::gpu::blocking;
 use wgpu_dropout::gpu::{
     BackwardMask, BiasGradientDescriptor, BindDescriptor, Binding, KernelOptions, Kernels, Multiply, Operation,
     RowBias, StoredMask,
@@ -119,17 +119,48 @@ impl Plain {
     }
 }
 
-/// Records, submits and waits, so many times.
+/// Records, submits and waits, so many times; by the GPU's own clock where it has one.
 fn timed(kernels: &Kernels, times: u64, record: impl Fn(&mut wgpu::ComputePass<'_>)) -> Duration {
     let (device, queue) = (kernels.device(), kernels.queue());
+    let has_clock = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+    let ticks = has_clock.then(|| {
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: None,
+            ty: wgpu::QueryType::Timestamp,
+            count: 2,
+        });
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 16,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        (queries, buffer)
+    });
+    let mut on_gpu = Duration::ZERO;
     let start = Instant::now();
     for _ in 0..times {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+        record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: ticks.as_ref().map(|(queries, _)| wgpu::ComputePassTimestampWrites {
+                query_set: queries,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            }),
+        }));
+        if let Some((queries, buffer)) = &ticks {
+            encoder.resolve_query_set(queries, 0..2, buffer, 0);
+        }
         queue.submit([encoder.finish()]);
         device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        if let Some((_, buffer)) = &ticks {
+            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&read(kernels, buffer));
+            let nanoseconds = (ticks[1] - ticks[0]) as f64 * f64::from(queue.get_timestamp_period());
+            on_gpu += Duration::from_secs_f64(nanoseconds * 1e-9);
+        }
     }
-    start.elapsed()
+    if has_clock { on_gpu } else { start.elapsed() }
 }
 
 fn read(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<u8> {
@@ -364,13 +395,15 @@ fn neighbours<T: Element>(
 
 fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, log2: u32, x: &[T]) {
     let info = adapter.get_info();
-    let name = format!("{} ({}) {} 2^{log2}", info.name, info.backend, T::DTYPE);
+    let has_clock = adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+    let clock = if has_clock { "" } else { ", wall time" };
+    let name = format!("{} ({}{clock}) {} 2^{log2}", info.name, info.backend, T::DTYPE);
     let mut group = criterion.benchmark_group(name);
     group
         .throughput(Throughput::Bytes(2 * size_of_val(x) as u64))
         .sample_size(15)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(500));
     let has_int64 = adapter.features().contains(wgpu::Features::SHADER_INT64);
     let multiplies = [Some(Multiply::Emulated), has_int64.then_some(Multiply::Int64)];
     for multiply in multiplies.into_iter().flatten() {
@@ -378,8 +411,14 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
             multiply: Some(multiply),
             ..KernelOptions::default()
         };
-        let context = Context::with_adapter(adapter, &options).unwrap();
-        let kernels = context.kernels();
+        let wanted = Kernels::optional_features() | wgpu::Features::TIMESTAMP_QUERY;
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        }))
+        .unwrap();
+        let kernels = &Kernels::with_options(&device, &queue, &options).unwrap();
         let buffer = |usage| {
             kernels.device().create_buffer(&wgpu::BufferDescriptor {
                 label: None,

@@ -3,7 +3,7 @@
 use std::error::Error;
 use wgpu_dropout::gpu::blocking::Context;
 use wgpu_dropout::gpu::plan::PlanLimits;
-use wgpu_dropout::gpu::variant::{Access, Extent, Input, MaskSource, Stream, Tensor};
+use wgpu_dropout::gpu::variant::{Access, Extent, Input, MaskSource, Stream, Tensor, TileSize};
 use wgpu_dropout::gpu::{
     Advance, AdvanceDescriptor, BiasGradient, BiasGradientDescriptor, BindDescriptor, Binding, Kernels, Multiply,
     Operation, ParameterPath, RecipeDescriptor, RecipeOperation, STATE_BYTES, Samples, SamplesDescriptor, Variant,
@@ -118,6 +118,7 @@ pub const FORWARD: Variant = Variant {
     mask: MaskSource::Drawn(RandomBits::B32, Stream::Aligned),
     tensor: Some(TENSOR),
     store: None,
+    tile: TileSize::Elements16,
 };
 
 /// A plain forward of 1000 f32.
@@ -131,5 +132,6 @@ pub const RECIPE: RecipeDescriptor<'static> = RecipeDescriptor {
         store: None,
     },
     multiply: Multiply::Emulated,
+    tile: TileSize::Elements16,
     limits: LIMITS,
 };

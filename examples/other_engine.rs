@@ -14,7 +14,7 @@ use std::{env, fs};
 
 use serde::{Deserialize, Serialize};
 use wgpu_dropout::gpu::plan::PlanLimits;
-use wgpu_dropout::gpu::variant::{Access, Input, portable_wgsl};
+use wgpu_dropout::gpu::variant::{Access, Input, TileSize, portable_wgsl};
 use wgpu_dropout::gpu::{
     Multiply, Recipe, RecipeBuffer, RecipeDescriptor, RecipeFused, RecipeOperation, RecipeResource, RecipeSeeds,
 };
@@ -186,6 +186,7 @@ fn dispatches(call: &Call) -> Result<Vec<Dispatch>, Box<dyn Error>> {
         }),
         operation: operation(call)?,
         multiply: Multiply::Emulated,
+        tile: TileSize::Bytes16,
         // What every WebGPU device grants.
         limits: PlanLimits {
             max_binding_bytes: call.max_binding_bytes.unwrap_or(128 << 20),

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// A tile: 16 consecutive elements, the unit in which an invocation works. Tile t of a dispatch holds
-// its local elements [16 t, 16 t + 16).
+// A tile: consecutive elements, the unit in which an invocation works. Tile t of a dispatch holds its local elements
+// [TILE t, TILE t + TILE). Expects TILE of the tile file: 16, 8 or 4.
 
-const TILE: u32 = 16u;
+// Four elements each. What follows are values of four quads; a smaller tile has the first of them, and compilers drop what
+// makes the others, for nothing stores it.
+const QUADS: u32 = TILE / 4u;
 
 // Element bits, left-aligned: f32 as it is, 16-bit types in the upper half of the word.
 struct Tile {

@@ -13,7 +13,7 @@ use documented::{Table, check};
 use noop::{at, bias_gradient, bind, buffer, forward, fused, kernels, kernels_with, noop_with, seeded, storage};
 use wgpu::{BufferBinding, BufferUsages};
 use wgpu_dropout::gpu::blocking::Context;
-use wgpu_dropout::gpu::variant::{Access, Input};
+use wgpu_dropout::gpu::variant::{Access, Input, TileSize};
 use wgpu_dropout::gpu::{
     AdvanceDescriptor, BackwardMask, BindDescriptor, DeviceCallDescriptor, KernelOptions, Multiply, Operation,
     ParameterPath, RecipeDescriptor, RecipeOperation, SamplesDescriptor, StoredMask,
@@ -576,6 +576,7 @@ fn recipes() -> Table {
             store: Some(MaskFormat::Bits),
         },
         multiply: Multiply::Emulated,
+        tile: TileSize::Elements16,
         limits,
     };
     let far = dropout().with_element_offset(u64::MAX - 998);

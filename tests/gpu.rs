@@ -20,7 +20,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::plan::PlanLimits;
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
-use wgpu_dropout::gpu::variant::{Access, Input};
+use wgpu_dropout::gpu::variant::{Access, Input, TileSize};
 use wgpu_dropout::gpu::{
     AdvanceDescriptor, BackwardMask, BindDescriptor, BindError, DeviceCallDescriptor, DeviceError, KernelOptions,
     Kernels, Multiply, Operation, ParameterPath, Recipe, RecipeBuffer, RecipeDescriptor, RecipeFused, RecipeOperation,
@@ -790,6 +790,7 @@ fn recipes_by_hand(adapter: &wgpu::Adapter) {
             seeds: None,
             operation,
             multiply: kernels.multiply(),
+            tile: kernels.tile(),
             // 64 invocations a workgroup: what the text has unless the pipeline says otherwise.
             limits: PlanLimits {
                 max_binding_bytes: 8192,
@@ -805,11 +806,14 @@ fn recipes_by_hand(adapter: &wgpu::Adapter) {
         reference::forward(dropout, &x, &mut expected).unwrap();
         let (source, output) = (uploaded(kernels, &x), uploaded(kernels, &x));
         let tensor = recipe::<T>(kernels, x.len(), RecipeOperation::Forward { input, store: None });
-        let recipes: Vec<_> = tensor.recipes(dropout).unwrap().collect();
-        assert!(recipes.len() > 2, "several windows and a tail");
-        let buffers = [(RecipeBuffer::Input, &source), (RecipeBuffer::Output, &output)];
-        follow(kernels, &recipes, &buffers[usize::from(input == Input::InPlace)..]);
-        T::assert_same(&read_as::<T>(kernels, &output)[..x.len()], &expected, "by hand");
+        for tile in [TileSize::Elements16, TileSize::Bytes16] {
+            kernels.queue().write_buffer(&output, 0, &read(kernels, &source));
+            let recipes: Vec<_> = RecipeDescriptor { tile, ..tensor }.recipes(dropout).unwrap().collect();
+            assert!(recipes.len() > 2, "several windows and a tail");
+            let buffers = [(RecipeBuffer::Input, &source), (RecipeBuffer::Output, &output)];
+            follow(kernels, &recipes, &buffers[usize::from(input == Input::InPlace)..]);
+            T::assert_same(&read_as::<T>(kernels, &output)[..x.len()], &expected, "by hand");
+        }
     }
 
     let context = context(adapter);

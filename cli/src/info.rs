@@ -4,6 +4,7 @@ use std::error::Error;
 
 use serde::Serialize;
 use wgpu_dropout::gpu::blocking::{self, Context, ContextError};
+use wgpu_dropout::gpu::variant::TileSize;
 use wgpu_dropout::gpu::{KernelOptions, Multiply, ParameterPath};
 use wgpu_dropout::wgpu;
 
@@ -17,6 +18,7 @@ struct Adapter {
     driver: String,
     multiply: Choice,
     parameters: Choice,
+    tile: Choice,
     workgroup_size: u32,
     max_binding_bytes: u64,
     max_buffer_bytes: u64,
@@ -42,6 +44,7 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         multiply: Choice::default(),
         parameters: Choice::default(),
+        tile: Choice::default(),
         workgroup_size: 0,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
@@ -70,6 +73,16 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
                 ParameterPath::Uniform => Choice {
                     choice: "uniform slots",
                     why: "the device has no IMMEDIATES",
+                },
+            };
+            described.tile = match kernels.tile() {
+                TileSize::Elements16 => Choice {
+                    choice: "16 elements an invocation",
+                    why: "the adapter is a processor, for which fewer draws are faster",
+                },
+                TileSize::Bytes16 => Choice {
+                    choice: "16 bytes an invocation",
+                    why: "a GPU loads what neighbouring invocations want in one go",
                 },
             };
             described.workgroup_size = kernels.limits().workgroup_size;
@@ -104,7 +117,8 @@ pub fn run(arguments: &Info) -> Result<bool, Box<dyn Error>> {
             "  parameters   {}: {}",
             adapter.parameters.choice, adapter.parameters.why
         );
-        println!("  workgroup    {} invocations of 16 elements", adapter.workgroup_size);
+        println!("  tile         {}: {}", adapter.tile.choice, adapter.tile.why);
+        println!("  workgroup    {} invocations", adapter.workgroup_size);
         println!(
             "  windows      bindings to {} MiB, buffers to {} MiB, offsets in steps of {} bytes",
             adapter.max_binding_bytes >> 20,

@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use wgpu_dropout::MaskFormat;
 use wgpu_dropout::gpu::Variant;
 use wgpu_dropout::gpu::plan::{PlanLimits, plan};
-use wgpu_dropout::gpu::variant::Extent;
+use wgpu_dropout::gpu::variant::{Extent, TileSize};
 
 static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(|| Variant::all().collect());
 
@@ -35,11 +35,15 @@ pub fn check(bytes: &[u8]) {
     let Ok(windows) = plan(variant, input.elements, limits) else {
         return;
     };
-    // A word of a bit mask is one invocation's.
-    let tile = if variant.store == Some(MaskFormat::Bits) {
+    // A word of a bit mask is one dispatch's.
+    let unit = if variant.store == Some(MaskFormat::Bits) {
         32
     } else {
         16
+    };
+    let tile = match (variant.tile, variant.tensor) {
+        (TileSize::Bytes16, Some(tensor)) => 16 / tensor.dtype.bytes() as u32,
+        _ => unit,
     };
     let mut next = 0;
     // All of them, or as many as can be looked at.
@@ -53,8 +57,9 @@ pub fn check(bytes: &[u8]) {
             assert!(x <= limits.max_workgroups_per_dimension && y <= limits.max_workgroups_per_dimension);
             assert!(u64::from(dispatch.elements) > done);
             if dispatch.extent == Extent::Whole && variant.tensor.is_some() {
-                assert_eq!(dispatch.elements % tile, 0);
+                assert_eq!(dispatch.elements % unit, 0);
             }
+            let tile = if dispatch.extent == Extent::Whole { tile } else { unit };
             assert_eq!(u64::from(dispatch.first_invocation) * u64::from(tile), done);
             let invocations = u128::from(x) * u128::from(y) * u128::from(limits.workgroup_size.max(1));
             let covered = u128::from(done) + invocations * u128::from(tile);

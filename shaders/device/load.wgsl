@@ -14,11 +14,12 @@ struct Slot {
     window_first: vec2<u32>,  // first element of the window: low, high
     window_elements: u32,
     elements_per_invocation: u32,
+    unit: u32,                // elements that whole tiles are a multiple of
     workgroup_size: u32,
     max_workgroups: u32,      // in one dimension
     extent: u32,
     workgroups: array<u32, 3>,
-    reserved: array<u32, 36>,
+    reserved: array<u32, 35>,
 }
 
 @group(0) @binding(0) var<storage, read> state: array<u32>;   // seed low, high, subsequence low, high
@@ -47,19 +48,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = slots[n].window_first;
     let left = select(0u, length[0] - first.x, first.y == 0u && length[0] > first.x);
     let elements = min(left, slots[n].window_elements);
-    let whole = elements / slots[n].elements_per_invocation;
-    var begin = 0u;
-    var end = whole;
-    if extent == TAIL {
-        begin = whole;
-    }
-    if extent != WHOLE {
-        end = divided_up(elements, slots[n].elements_per_invocation);
-    }
-    slots[n].params.first_invocation = begin;
-    slots[n].params.elements = select(elements, whole * slots[n].elements_per_invocation, extent == WHOLE);
+    let whole = elements - elements % slots[n].unit;
+    let begin = select(0u, whole, extent == TAIL);
+    let end = select(elements, whole, extent == WHOLE);
+    slots[n].params.first_invocation = begin / slots[n].elements_per_invocation;
+    slots[n].params.elements = end;
 
-    let needed = divided_up(end - begin, slots[n].workgroup_size);
+    let invocations = divided_up(end - begin, slots[n].elements_per_invocation);
+    let needed = divided_up(invocations, slots[n].workgroup_size);
     let rows = max(divided_up(needed, slots[n].max_workgroups), 1u);
     slots[n].workgroups = array<u32, 3>(divided_up(needed, rows), rows, 1u);
 }

@@ -3,20 +3,28 @@
 // Expects tile.wgsl, load_words and store_words of the extent file, multiply_exact, params.
 
 const ELEMENTS_PER_WORD: u32 = 1u;
-const WORDS_PER_TILE: u32 = 16u;
 const MAGNITUDE: u32 = 0x7fffffffu;
 
 fn load_tile(tile: u32) -> Tile {
-    let index = tile * 4u;
-    return Tile(load_words(index), load_words(index + 1u), load_words(index + 2u), load_words(index + 3u));
+    let index = tile * QUADS;
+    var x: Tile;
+    x.a = load_words(index);
+    if QUADS > 1u {
+        x.b = load_words(index + 1u);
+        x.c = load_words(index + 2u);
+        x.d = load_words(index + 3u);
+    }
+    return x;
 }
 
 fn store_tile(tile: u32, y: Tile) {
-    let index = tile * 4u;
+    let index = tile * QUADS;
     store_words(index, y.a);
-    store_words(index + 1u, y.b);
-    store_words(index + 2u, y.c);
-    store_words(index + 3u, y.d);
+    if QUADS > 1u {
+        store_words(index + 1u, y.b);
+        store_words(index + 2u, y.c);
+        store_words(index + 3u, y.d);
+    }
 }
 
 // Right where x is zero or in the fast range. The sign goes around the multiply, so that a driver that

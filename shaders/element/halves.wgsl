@@ -2,7 +2,6 @@
 // 16-bit elements in words: two a word, the first in the low half. Expects nothing.
 
 const ELEMENTS_PER_WORD: u32 = 2u;
-const WORDS_PER_TILE: u32 = 8u;
 const MAGNITUDE: u32 = 0x7fff0000u;
 
 fn unpack(words: vec2<u32>) -> vec4<u32> {

@@ -3,14 +3,22 @@
 // Expects halves.wgsl of the elements, the fused extent file.
 
 fn residual_tile(tile: u32) -> Tile {
-    let p = residual_words(tile * 2u);
-    let q = residual_words(tile * 2u + 1u);
+    let index = tile * QUADS / 2u;
+    let p = residual_words(index);
+    var q: vec4<u32>;
+    if QUADS > 2u {
+        q = residual_words(index + 1u);
+    }
     return tile_present(Tile(unpack(p.xy), unpack(p.zw), unpack(q.xy), unpack(q.zw)), row.has_residual);
 }
 
 fn tile_of_bias(tile: u32) -> Tile {
-    let p = bias_words(tile * 2u);
-    let q = bias_words(tile * 2u + 1u);
+    let index = tile * QUADS / 2u;
+    let p = bias_words(index);
+    var q: vec4<u32>;
+    if QUADS > 2u {
+        q = bias_words(index + 1u);
+    }
     return Tile(unpack(p.xy), unpack(p.zw), unpack(q.xy), unpack(q.zw));
 }
 

@@ -2,18 +2,27 @@
 // Neighbours of f32 elements: one a word. Expects the fused extent file.
 
 fn residual_tile(tile: u32) -> Tile {
-    let index = tile * 4u;
-    return tile_present(Tile(
-        residual_words(index),
-        residual_words(index + 1u),
-        residual_words(index + 2u),
-        residual_words(index + 3u),
-    ), row.has_residual);
+    let index = tile * QUADS;
+    var x: Tile;
+    x.a = residual_words(index);
+    if QUADS > 1u {
+        x.b = residual_words(index + 1u);
+        x.c = residual_words(index + 2u);
+        x.d = residual_words(index + 3u);
+    }
+    return tile_present(x, row.has_residual);
 }
 
 fn tile_of_bias(tile: u32) -> Tile {
-    let index = tile * 4u;
-    return Tile(bias_words(index), bias_words(index + 1u), bias_words(index + 2u), bias_words(index + 3u));
+    let index = tile * QUADS;
+    var x: Tile;
+    x.a = bias_words(index);
+    if QUADS > 1u {
+        x.b = bias_words(index + 1u);
+        x.c = bias_words(index + 2u);
+        x.d = bias_words(index + 3u);
+    }
+    return x;
 }
 
 fn bias_element(column: u32) -> u32 {

@@ -7,6 +7,15 @@ fn keep_word(index: u32) -> vec4<bool> {
 }
 
 fn keep_tile(tile: u32) -> Keep {
-    let index = tile * 4u;
-    return Keep(keep_word(index), keep_word(index + 1u), keep_word(index + 2u), keep_word(index + 3u));
+    let index = tile * QUADS;
+    var keep: Keep;
+    keep.a = keep_word(index);
+    if QUADS > 1u {
+        keep.b = keep_word(index + 1u);
+    }
+    if QUADS > 2u {
+        keep.c = keep_word(index + 2u);
+        keep.d = keep_word(index + 3u);
+    }
+    return keep;
 }

@@ -2,7 +2,7 @@
 // Mask drawn with 16 random bits an element: eight elements a Philox block.
 // Expects draw_tile of the stream file, tile.wgsl, params.
 
-const BLOCKS_PER_TILE: u32 = 2u;
+const LANE_BITS: u32 = 3u;
 
 fn keep_halves(pair: vec2<u32>) -> vec4<bool> {
     let words = pair | vec2<u32>(params.drop_all);

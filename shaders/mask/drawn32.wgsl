@@ -2,7 +2,7 @@
 // Mask drawn with 32 random bits an element: four elements a Philox block.
 // Expects draw_tile of the stream file, tile.wgsl, params.
 
-const BLOCKS_PER_TILE: u32 = 4u;
+const LANE_BITS: u32 = 2u;
 
 fn keep_words(words: vec4<u32>) -> vec4<bool> {
     return (words | vec4<u32>(params.drop_all)) <= vec4<u32>(params.keep_limit);

@@ -2,7 +2,7 @@
 // Mask drawn with 8 random bits an element: sixteen elements a Philox block.
 // Expects draw_tile of the stream file, tile.wgsl, params.
 
-const BLOCKS_PER_TILE: u32 = 1u;
+const LANE_BITS: u32 = 4u;
 
 fn keep_bytes(word: u32) -> vec4<bool> {
     let bytes = (vec4<u32>(word | params.drop_all) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu);

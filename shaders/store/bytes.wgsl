@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// Entry point that stores the byte mask: one tile an invocation, four words of the mask.
+// Entry point that stores the byte mask: one tile an invocation, a word of the mask for four elements.
 // Expects invocation.wgsl, do_tile of apply_tile.wgsl, apply_tail.wgsl or mask_only.wgsl, mask_out.
 
 fn store_bytes(first: u32, keep: vec4<bool>) {
@@ -28,7 +28,11 @@ fn main(
     }
     let keep = do_tile(tile);
     store_bytes(first, keep.a);
-    store_bytes(first + 4u, keep.b);
-    store_bytes(first + 8u, keep.c);
-    store_bytes(first + 12u, keep.d);
+    if QUADS > 1u {
+        store_bytes(first + 4u, keep.b);
+    }
+    if QUADS > 2u {
+        store_bytes(first + 8u, keep.c);
+        store_bytes(first + 12u, keep.d);
+    }
 }

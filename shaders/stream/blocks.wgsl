@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The random words of a tile that starts with a block whose number is a multiple of the tile's blocks: no carry can then
-// fall within it. Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file.
+// fall within it. Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of share.wgsl.
 
 // The block with this lower word and the next.
 fn draw_two(shared_by: Neighbours, lower: u32) -> Pair {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The random words of a tile that starts anywhere in a block: for element offsets that are no multiple of 16.
-// Twin: integer in src/reference.rs. Expects philox.wgsl, tile.wgsl, BLOCKS_PER_TILE of the mask file, params.
+// Twin: integer in src/reference.rs. Expects share.wgsl, philox.wgsl, tile.wgsl, params.
 
 fn begun(block: u32) -> vec4<u32> {
     let lower = params.origin.x + block;
@@ -13,11 +13,11 @@ fn draw_two(block: u32) -> Pair {
     return last_rounds_of_two(params.seed, Pair(begun(block), begun(block + 1u)));
 }
 
-// The 128 bits that start word_shift words and bit_shift bits into the 256 bits of a, b. Without a branch:
+// The 128 bits that start so many words and bit_shift bits into the 256 bits of a, b. Without a branch:
 // drivers on which every way is executed pay for each, and one takes a minute to compile them.
-fn shifted(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-    let by_two = (params.word_shift & 2u) != 0u;
-    let by_one = (params.word_shift & 1u) != 0u;
+fn shifted(a: vec4<u32>, b: vec4<u32>, word_shift: u32) -> vec4<u32> {
+    let by_two = (word_shift & 2u) != 0u;
+    let by_one = (word_shift & 1u) != 0u;
     let front = select(a, vec4<u32>(a.zw, b.xy), by_two);
     let back = select(b.xy, b.zw, by_two);
     let these = select(front, vec4<u32>(front.yzw, back.x), by_one);
@@ -28,18 +28,24 @@ fn shifted(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
 }
 
 fn draw_tile(tile: u32) -> Tile {
-    let first = tile * BLOCKS_PER_TILE;
+    var first = tile / TILES_PER_BLOCK * BLOCKS_PER_TILE;
+    var shift = params.word_shift;
+    if TILES_PER_BLOCK > 1u {
+        shift += tile % TILES_PER_BLOCK * (4u / TILES_PER_BLOCK);
+        first += shift / 4u;
+        shift %= 4u;
+    }
     let ab = draw_two(first);
     var words: Tile;
-    words.a = shifted(ab.a, ab.b);
+    words.a = shifted(ab.a, ab.b, shift);
     if BLOCKS_PER_TILE == 2u {
-        words.b = shifted(ab.b, last_rounds(params.seed, begun(first + 2u)));
+        words.b = shifted(ab.b, last_rounds(params.seed, begun(first + 2u)), shift);
     }
     if BLOCKS_PER_TILE > 2u {
         let cd = draw_two(first + 2u);
-        words.b = shifted(ab.b, cd.a);
-        words.c = shifted(cd.a, cd.b);
-        words.d = shifted(cd.b, last_rounds(params.seed, begun(first + 4u)));
+        words.b = shifted(ab.b, cd.a, shift);
+        words.c = shifted(cd.a, cd.b, shift);
+        words.d = shifted(cd.b, last_rounds(params.seed, begun(first + 4u)), shift);
     }
     return words;
 }

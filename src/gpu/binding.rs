@@ -716,6 +716,8 @@ impl Kernels {
             }),
             multiply: inner.multiply,
             parameters: inner.parameters,
+            tile: self.tile,
+            workgroup_size: inner.limits.workgroup_size,
         };
         let outline = form.outline();
         let variant = outline.variant;

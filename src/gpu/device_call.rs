@@ -9,6 +9,7 @@ use bytemuck::{Pod, Zeroable};
 use wgpu::BufferBinding;
 
 use super::binding::{Binding, BoundWindow, Range};
+use super::form::with_extent;
 use super::kernels::{Inner, Kernels};
 use super::params::{PARAMS_BYTES, Params, halves};
 use super::plan::Dispatch;
@@ -227,11 +228,12 @@ struct Slot {
     window_first: [u32; 2],
     window_elements: u32,
     elements_per_invocation: u32,
+    unit: u32,
     workgroup_size: u32,
     max_workgroups: u32,
     extent: u32,
     workgroups: [u32; 3],
-    reserved: [u32; 36],
+    reserved: [u32; 35],
 }
 
 /// Bytes of [`Slot`]: the greatest alignment that a device asks of a uniform's offset.
@@ -419,7 +421,8 @@ impl Binding {
                     (true, _, Extent::Whole) => WHOLE,
                     (true, _, Extent::Tail) => TAIL,
                 },
-                elements_per_invocation: variant.elements_per_invocation() as u32,
+                elements_per_invocation: with_extent(variant, dispatch.extent).elements_per_invocation() as u32,
+                unit: variant.unit() as u32,
                 ..self.slot(dropout, stream, bound, dispatch)
             };
             let dispatch = DeviceDispatch {
@@ -588,7 +591,7 @@ mod tests {
     fn host_and_shader_layouts_agree() {
         let text: Vec<_> = LOAD.iter().map(|file| file.text).collect();
         let (shader, span) = layout::of_struct(&text.join("\n"), "Slot");
-        let host = layout::host!(Slot: params added window_first window_elements elements_per_invocation workgroup_size
+        let host = layout::host!(Slot: params added window_first window_elements elements_per_invocation unit workgroup_size
             max_workgroups extent workgroups reserved);
         assert_eq!(shader, host);
         assert_eq!((span as u64, SLOT_BYTES), (256, 256));

@@ -8,7 +8,7 @@ use super::plan::{Dispatch, PlanLimits, Window, folded, plan};
 use super::row::Row;
 use super::variant::{
     Access, BIAS, Extent, Input, MASK_IN, MASK_OUT, MaskSource, Multiply, ParameterPath, RESIDUAL, Residual, SEEDS,
-    Stream, TILE, Tensor, Variant, X, Y,
+    Stream, TILE, Tensor, TileSize, Variant, X, Y,
 };
 use crate::{DType, Dropout, IndexMap, MaskFormat, OffsetOverflow, RandomBits};
 
@@ -43,6 +43,9 @@ pub(crate) struct Form<'a> {
     pub(crate) neighbours: Option<NeighboursLayout>,
     pub(crate) multiply: Multiply,
     pub(crate) parameters: ParameterPath,
+    /// What whole tiles are to be.
+    pub(crate) tile: TileSize,
+    pub(crate) workgroup_size: u32,
 }
 
 /// What a call needs to know of a form.
@@ -148,7 +151,12 @@ impl Form<'_> {
                 neighbours: self.neighbours.map(|neighbours| neighbours.residual),
             }),
             store: self.mask_out,
-        };
+            tile: self.tile,
+        }
+        .as_of_its_extent();
+        if !u64::from(self.workgroup_size).is_multiple_of(variant.invocations_together()) {
+            variant.tile = TileSize::Elements16;
+        }
         if let (Some(map), None, true) = (self.map, self.seeds, variant.has_map() && variant.allows_short_cuts()) {
             variant.mask = of_any_bits(stream_of(map));
         }
@@ -168,7 +176,10 @@ impl Form<'_> {
         if let (Some(map), true) = (self.map, variant.has_columns()) {
             for window in &mut windows {
                 if let [Some(whole), _] = &mut window.dispatches {
-                    whole.workgroups = folded(panels(map, window.first, whole.elements), &limits)?;
+                    whole.workgroups = folded(
+                        panels(map, window.first, whole.elements, variant.tile_elements()),
+                        &limits,
+                    )?;
                 }
             }
         }
@@ -269,5 +280,5 @@ pub(crate) fn with_extent(mut variant: Variant, extent: Extent) -> Variant {
     if let Some(tensor) = &mut variant.tensor {
         tensor.extent = extent;
     }
-    variant.with_streams_of_its_extent()
+    variant.as_of_its_extent()
 }

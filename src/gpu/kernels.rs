@@ -9,7 +9,7 @@ use super::params::PARAMS_BYTES;
 use super::plan::PlanLimits;
 use super::scope::ErrorScopes;
 use super::slots::{self, ParameterSlots};
-use super::variant::{Access, MAP, Multiply, ParameterPath, ROW, Variant};
+use super::variant::{Access, MAP, Multiply, ParameterPath, ROW, TileSize, Variant};
 use super::{DeviceError, KernelsError};
 
 /// Choices that [`Kernels`] otherwise make by the device's features and limits.
@@ -35,6 +35,9 @@ pub struct KernelOptions {
     pub multiply: Option<Multiply>,
     /// The way of the parameters; immediates where the device has them if `None`.
     pub parameters: Option<ParameterPath>,
+    /// What an invocation has of a tensor; 16 elements on processors that wgpu knows to be no GPU, 16 bytes on all others if
+    /// `None`. A bit mask is stored by 16 bytes only where the workgroup is a multiple of 8 invocations.
+    pub tile: Option<TileSize>,
     /// Invocations of a workgroup.
     pub workgroup_size: u32,
     /// Bytes of a window at most, below the device's own limit.
@@ -52,6 +55,7 @@ impl Default for KernelOptions {
         Self {
             multiply: None,
             parameters: None,
+            tile: None,
             workgroup_size: 64,
             max_binding_bytes: u64::MAX,
             parameter_slots: 1024,
@@ -110,6 +114,7 @@ impl Default for KernelOptions {
 #[derive(Clone)]
 pub struct Kernels {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) tile: TileSize,
 }
 
 pub(crate) struct Inner {
@@ -137,6 +142,7 @@ impl core::fmt::Debug for Kernels {
         f.debug_struct("Kernels")
             .field("multiply", &self.inner.multiply)
             .field("parameters", &self.inner.parameters)
+            .field("tile", &self.tile)
             .field("limits", &self.inner.limits)
             .finish_non_exhaustive()
     }
@@ -294,6 +300,7 @@ impl Kernels {
         };
         scopes.pop()?;
         Ok(Self {
+            tile: options.tile.unwrap_or_else(|| best_tile(device)),
             inner: Arc::new(Inner {
                 device: device.clone(),
                 queue: queue.clone(),
@@ -384,6 +391,30 @@ impl Kernels {
         self.inner.parameters
     }
 
+    /// What an invocation has of a tensor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+    /// # let (device, queue) = device();
+    /// use wgpu_dropout::gpu::variant::TileSize;
+    /// use wgpu_dropout::gpu::{KernelOptions, Kernels};
+    ///
+    /// let options = KernelOptions { tile: Some(TileSize::Elements16), ..Default::default() };
+    /// assert_eq!(Kernels::with_options(&device, &queue, &options)?.tile(), TileSize::Elements16);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn tile(&self) -> TileSize {
+        self.tile
+    }
+
+    /// The same kernels, and the same pipelines where they serve both, with tiles of another size.
+    pub(crate) fn with_tile(&self, tile: TileSize) -> Self {
+        Self { tile, ..self.clone() }
+    }
+
     /// The variants whose pipelines are built by now, in no order.
     ///
     /// # Examples
@@ -433,6 +464,15 @@ fn in_range(name: &'static str, actual: u32, most: u32) -> Result<(), KernelsErr
         least: 1,
         most: most.into(),
     })
+}
+
+/// The tile that is faster: measured on an H100, and on processors that run a kernel's invocations in vectors of their own
+/// (BENCHMARKS.md).
+fn best_tile(device: &wgpu::Device) -> TileSize {
+    match device.adapter_info().device_type {
+        wgpu::DeviceType::Cpu => TileSize::Elements16,
+        _ => TileSize::Bytes16,
+    }
 }
 
 pub(crate) fn has_int64(device: &wgpu::Device) -> bool {
@@ -519,7 +559,8 @@ impl Inner {
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &[("workgroup_size", f64::from(self.limits.workgroup_size))],
-                ..Default::default()
+                // Every word of it is written before one is read.
+                zero_initialize_workgroup_memory: false,
             },
             cache: self.pipeline_cache.as_ref(),
         });

@@ -101,9 +101,9 @@ const LONGEST_ROW: u64 = MAX_WINDOW_ELEMENTS / PANEL_ROWS;
 /// Rows of a panel; shader twin in stream/columns.wgsl.
 const PANEL_ROWS: u64 = 16;
 
-/// Invocations of [`Stream::Columns`] for so many elements from a window's first on: one a panel, in the order of rows of
-/// panels. The first and the last row of panels may lie in the window in part.
-pub(crate) fn panels(map: &IndexMap, first: u64, elements: u32) -> u64 {
+/// Invocations of [`Stream::Columns`] for so many elements from a window's first on, by tiles of so many: one a panel, in the
+/// order of rows of panels. The first and the last row of panels may lie in the window in part.
+pub(crate) fn panels(map: &IndexMap, first: u64, elements: u32, tile: u64) -> u64 {
     let mut dimensions = map.coordinates(first).map(|(dimension, at)| (dimension.length, at));
     let (Some((columns, column)), Some((rows, row))) = (dimensions.next(), dimensions.next()) else {
         return 0;
@@ -112,7 +112,7 @@ pub(crate) fn panels(map: &IndexMap, first: u64, elements: u32) -> u64 {
     let (rows, row) = (u64::from(rows), u64::from(row));
     let last = row + (column + u64::from(elements).saturating_sub(1)) / columns;
     let panel_row = |row: u64| row / rows * rows.div_ceil(PANEL_ROWS) + row % rows / PANEL_ROWS;
-    (panel_row(last) - panel_row(row) + 1) * (columns / TILE)
+    (panel_row(last) - panel_row(row) + 1) * (columns / tile)
 }
 
 /// A length and a place in it as 32 bits count them. Where it is longer than those, a dispatch reaches its end once at
@@ -242,7 +242,7 @@ mod tests {
                 let (tiles_per_row, uniform) = (columns / TILE, MapUniform::new(Some(&map), first * TILE));
                 let [start, row_start] = [0, 1].map(|n: usize| u64::from(uniform.dimensions[n].start));
                 let mut reached = vec![0; count as usize];
-                let panels = panels(&map, first * TILE, (count * TILE) as u32);
+                let panels = panels(&map, first * TILE, (count * TILE) as u32, TILE);
                 for invocation in 0..panels {
                     // As panel_of in stream/columns.wgsl has it.
                     let panel_row = row_start / PANEL_ROWS + invocation / tiles_per_row;

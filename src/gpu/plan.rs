@@ -157,10 +157,7 @@ fn aligned_elements(variant: &Variant, limits: &PlanLimits) -> u64 {
     let of_tensor = variant.tensor.map_or(0, |tensor| alignment / tensor.dtype.bytes());
     let of_bits = if has_bits { alignment * 8 } else { 0 };
     let of_bytes = if has_bytes { alignment } else { 0 };
-    of_tensor
-        .max(of_bits)
-        .max(of_bytes)
-        .max(variant.elements_per_invocation())
+    of_tensor.max(of_bits).max(of_bytes).max(variant.unit())
 }
 
 /// The window length of a variant: a multiple of the aligned length, as long as bindings may be.
@@ -190,16 +187,11 @@ pub fn window_elements(variant: &Variant, limits: &PlanLimits) -> Result<u64, Pl
         });
     }
     let window = units * unit;
-    workgroups(variant, limits, window)?;
+    folded(window.div_ceil(variant.elements_per_invocation()), limits)?;
     Ok(window)
 }
 
-/// Folds the workgroups of `elements` elements into two dimensions.
-fn workgroups(variant: &Variant, limits: &PlanLimits, elements: u64) -> Result<[u32; 2], PlanError> {
-    folded(elements.div_ceil(variant.elements_per_invocation()), limits)
-}
-
-/// The same of so many invocations.
+/// Folds the workgroups of so many invocations into two dimensions.
 pub(crate) fn folded(invocations: u64, limits: &PlanLimits) -> Result<[u32; 2], PlanError> {
     let needed = invocations.div_ceil(u64::from(limits.workgroup_size.max(1)));
     let most = u64::from(limits.max_workgroups_per_dimension);
@@ -238,15 +230,20 @@ pub(crate) fn folded(invocations: u64, limits: &PlanLimits) -> Result<[u32; 2], 
 /// ```
 pub fn plan(variant: Variant, elements: u64, limits: PlanLimits) -> Result<impl Iterator<Item = Window>, PlanError> {
     let window = window_elements(&variant, &limits)?;
-    let tile = variant.elements_per_invocation();
-    let dispatch = move |first_invocation: u64, elements: u64, extent| {
-        let here = elements.saturating_sub(first_invocation * tile);
+    let unit = variant.unit();
+    let dispatch = move |first: u64, elements: u64, extent| {
+        // What is left over goes by units, whatever the tile of the rest.
+        let of_invocation = match extent {
+            Extent::Whole => variant.elements_per_invocation(),
+            Extent::Tail => unit,
+        };
+        let here = elements.saturating_sub(first);
         (here > 0).then(|| Dispatch {
-            first_invocation: first_invocation as u32,
+            first_invocation: (first / of_invocation) as u32,
             elements: elements as u32,
             extent,
             // Fits: window_elements has tried the longest.
-            workgroups: workgroups(&variant, &limits, here).unwrap_or([0, 0]),
+            workgroups: folded(here.div_ceil(of_invocation), &limits).unwrap_or([0, 0]),
         })
     };
     Ok((0..elements.div_ceil(window)).map(move |index| {
@@ -255,16 +252,13 @@ pub fn plan(variant: Variant, elements: u64, limits: PlanLimits) -> Result<impl 
         // A mask alone is guarded word by word, so any length is whole.
         let whole = match variant.tensor.map(|tensor| tensor.extent) {
             None => length,
-            Some(Extent::Whole) => length / tile * tile,
+            Some(Extent::Whole) => length / unit * unit,
             Some(Extent::Tail) => 0,
         };
         Window {
             first,
             elements: length as u32,
-            dispatches: [
-                dispatch(0, whole, Extent::Whole),
-                dispatch(whole.div_ceil(tile), length, Extent::Tail),
-            ],
+            dispatches: [dispatch(0, whole, Extent::Whole), dispatch(whole, length, Extent::Tail)],
         }
     }))
 }
@@ -272,7 +266,7 @@ pub fn plan(variant: Variant, elements: u64, limits: PlanLimits) -> Result<impl 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::variant::{Access, Input, Multiply, ParameterPath, Stream, Tensor};
+    use crate::gpu::variant::{Access, Input, Multiply, ParameterPath, Stream, Tensor, TileSize};
     use crate::{DType, RandomBits};
 
     const LIMITS: PlanLimits = PlanLimits {
@@ -292,7 +286,6 @@ mod tests {
 
     fn check(variant: Variant, elements: u64, limits: PlanLimits) {
         let alignment = limits.offset_alignment;
-        let tile = variant.elements_per_invocation();
         let mut next = 0;
         for window in plan(variant, elements, limits).expect("limits admit a window") {
             let context = format!("{variant}: {elements} elements, {window:?}");
@@ -306,17 +299,21 @@ mod tests {
             }
             let mut done = 0;
             for dispatch in window.dispatches.into_iter().flatten() {
-                assert_eq!(u64::from(dispatch.first_invocation) * tile, done, "{context}");
+                let of_invocation = match dispatch.extent {
+                    Extent::Whole => variant.elements_per_invocation(),
+                    Extent::Tail => variant.unit(),
+                };
+                assert_eq!(u64::from(dispatch.first_invocation) * of_invocation, done, "{context}");
                 assert!(u64::from(dispatch.elements) > done, "{context}");
                 if dispatch.extent == Extent::Whole && variant.tensor.is_some() {
-                    assert_eq!(u64::from(dispatch.elements) % tile, 0, "{context}");
+                    assert_eq!(u64::from(dispatch.elements) % variant.unit(), 0, "{context}");
                 }
                 let [x, y] = dispatch.workgroups;
                 assert!(x <= limits.max_workgroups_per_dimension && y <= limits.max_workgroups_per_dimension);
                 // Every element has its invocation, and the index of the last invocation's last element
                 // fits in u32.
                 let invocations = u64::from(x) * u64::from(y) * u64::from(limits.workgroup_size);
-                let covered = done + invocations * tile;
+                let covered = done + invocations * of_invocation;
                 assert!(covered >= u64::from(dispatch.elements), "{context}");
                 assert!(u32::try_from(covered).is_ok(), "{context}");
                 done = dispatch.elements.into();
@@ -418,6 +415,7 @@ mod tests {
                 neighbours: None,
             }),
             store,
+            tile: TileSize::Bytes16,
         }
     }
 
@@ -458,22 +456,21 @@ mod tests {
 
     #[test]
     fn workgroups_fill_two_dimensions() {
-        // 1024 elements a workgroup.
         let limits = PlanLimits {
             max_workgroups_per_dimension: 3,
             workgroup_size: 64,
             ..LIMITS
         };
-        let of = |elements| workgroups(&forward(None), &limits, elements);
+        let of = |invocations| folded(invocations, &limits);
         assert_eq!(of(0), Ok([0, 1]));
-        assert_eq!(of(3 * 1024), Ok([3, 1]));
-        assert_eq!(of(3 * 1024 + 1), Ok([2, 2]));
-        assert_eq!(of(9 * 1024), Ok([3, 3]));
+        assert_eq!(of(3 * 64), Ok([3, 1]));
+        assert_eq!(of(3 * 64 + 1), Ok([2, 2]));
+        assert_eq!(of(9 * 64), Ok([3, 3]));
         let error = PlanError::Workgroups {
             workgroups: 10,
             workgroup_size: 64,
             max_per_dimension: 3,
         };
-        assert_eq!(of(9 * 1024 + 1), Err(error));
+        assert_eq!(of(9 * 64 + 1), Err(error));
     }
 }

@@ -9,7 +9,8 @@ use super::form::{Form, NeighboursLayout, SeedsLayout, bias_bytes, check_map, se
 use super::params::{PARAMS_BYTES, Phase};
 use super::plan::{PlanLimits, Window};
 use super::variant::{
-    Access, BIAS, Input, MAP, MASK_IN, MASK_OUT, Multiply, ParameterPath, RESIDUAL, ROW, Residual, SEEDS, Variant, X,
+    Access, BIAS, Input, MAP, MASK_IN, MASK_OUT, Multiply, ParameterPath, RESIDUAL, ROW, Residual, SEEDS, TileSize,
+    Variant, X,
 };
 use crate::{DType, Dropout, IndexMap, MaskFormat, OffsetOverflow};
 
@@ -21,7 +22,7 @@ use crate::{DType, Dropout, IndexMap, MaskFormat, OffsetOverflow};
 ///
 /// ```
 /// use wgpu_dropout::gpu::plan::PlanLimits;
-/// use wgpu_dropout::gpu::variant::{Access, Input};
+/// use wgpu_dropout::gpu::variant::{Access, Input, TileSize};
 /// use wgpu_dropout::gpu::{Multiply, RecipeBuffer, RecipeDescriptor, RecipeOperation, RecipeResource};
 /// use wgpu_dropout::{DType, Dropout};
 ///
@@ -35,6 +36,7 @@ use crate::{DType, Dropout, IndexMap, MaskFormat, OffsetOverflow};
 ///         store: None,
 ///     },
 ///     multiply: Multiply::Emulated,
+///     tile: TileSize::Bytes16,
 ///     limits: PlanLimits {
 ///         max_binding_bytes: 128 << 20,
 ///         offset_alignment: 256,
@@ -73,6 +75,8 @@ pub struct RecipeDescriptor<'a> {
     pub operation: RecipeOperation,
     /// How to multiply: [`Multiply::Int64`] where the shader may use 64-bit integers.
     pub multiply: Multiply,
+    /// What an invocation has of a tensor: [`TileSize::Bytes16`] for GPUs.
+    pub tile: TileSize,
     /// What the device allows. The text's override constant `workgroup_size` is 64 unless the pipeline sets it; give
     /// here what it is.
     pub limits: PlanLimits,
@@ -429,6 +433,8 @@ impl<'a> RecipeDescriptor<'a> {
             neighbours: None,
             multiply: self.multiply,
             parameters: ParameterPath::Uniform,
+            tile: self.tile,
+            workgroup_size: self.limits.workgroup_size,
         };
         // Of no elements there is nothing to seed.
         let seeds = self.seeds.filter(|_| self.elements > 0).map(|seeds| SeedsLayout {
@@ -500,6 +506,7 @@ mod tests {
             seeds: None,
             operation,
             multiply: Multiply::Emulated,
+            tile: TileSize::Elements16,
             limits: LIMITS,
         }
     }

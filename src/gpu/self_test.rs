@@ -13,6 +13,7 @@ use super::kernels::{has_immediates, has_int64};
 use super::memory::create_buffer;
 use super::run::{Download, Job, Placement, Task, run as run_job, wait};
 use super::scope::ErrorScopes;
+use super::variant::TileSize;
 use super::{
     BackwardMask, BindDescriptor, DeviceError, KernelOptions, Kernels, KernelsError, Multiply, Operation,
     ParameterPath, RunError, StoredMask,
@@ -172,7 +173,7 @@ pub enum Coverage {
     /// The choice that [`Kernels::new`] makes for the device: what a pipeline will use.
     #[default]
     Chosen,
-    /// Every way to multiply and every way of the parameters that the device can.
+    /// Every way to multiply and every way of the parameters that the device can, and tiles of either size.
     Every,
 }
 
@@ -493,6 +494,11 @@ impl Subject {
         subjects
     }
 
+    /// Whether it comes out another kernel where tiles have another size.
+    fn has_tiles(&self) -> bool {
+        !matches!(self.what, What::Do(Task::Mask(_)) | What::BiasGradient | What::Multiply)
+    }
+
     fn name(&self) -> String {
         let task = match self.what {
             What::Do(Task::Forward(None)) => "forward",
@@ -767,7 +773,7 @@ fn options_of(device: &wgpu::Device, coverage: Coverage) -> Vec<KernelOptions> {
     }
 }
 
-/// The choices of kernels in two words.
+/// The choices of kernels in a few words.
 fn describe(kernels: &Kernels) -> String {
     let multiply = match kernels.multiply() {
         Multiply::Emulated => "emulated",
@@ -777,7 +783,11 @@ fn describe(kernels: &Kernels) -> String {
         ParameterPath::Immediates => "immediates",
         ParameterPath::Uniform => "uniform",
     };
-    format!("{multiply}, {parameters}")
+    let tile = match kernels.tile() {
+        TileSize::Elements16 => "16 elements",
+        TileSize::Bytes16 => "16 bytes",
+    };
+    format!("{multiply}, {parameters}, {tile}")
 }
 
 /// Compares every operation, and so every shader variant, with the reference on a device.
@@ -809,15 +819,25 @@ pub async fn run(
 ) -> Result<Vec<Comparison>, SelfTestError> {
     let kinds = options_of(device, coverage);
     let subjects = Subject::all();
-    let total = kinds.len() * subjects.len();
+    let tiles = |kernels: &Kernels| match coverage {
+        Coverage::Chosen => vec![kernels.clone()],
+        Coverage::Every => TileSize::ALL.map(|tile| kernels.with_tile(tile)).to_vec(),
+    };
+    let again = match coverage {
+        Coverage::Chosen => 0,
+        Coverage::Every => subjects.iter().filter(|subject| subject.has_tiles()).count(),
+    };
+    let total = kinds.len() * (subjects.len() + again);
     let mut comparisons = Vec::with_capacity(total);
     for options in &kinds {
         // New kernels for each element type, since hardly a pipeline serves two and some drivers keep megabytes for each.
         for of_one_type in subjects.chunk_by(|a, b| a.dtype == b.dtype) {
             let kernels = Kernels::with_options(device, queue, options)?;
-            for subject in of_one_type {
-                comparisons.push(compare(&kernels, subject).await?);
-                progress(comparisons.len(), total);
+            for (n, kernels) in tiles(&kernels).iter().enumerate() {
+                for subject in of_one_type.iter().filter(|subject| n == 0 || subject.has_tiles()) {
+                    comparisons.push(compare(kernels, subject).await?);
+                    progress(comparisons.len(), total);
+                }
             }
         }
     }
@@ -1134,9 +1154,14 @@ mod tests {
         let mut reached = HashSet::new();
         for options in options_of(&device, Coverage::Every) {
             let kernels = Kernels::with_options(&device, &queue, &options).expect("kernels");
-            for subject in Subject::all() {
-                for n in 0..subject.cases() {
-                    pollster::block_on(compare_nth(&kernels, &subject, n)).expect("a run");
+            for kernels in TileSize::ALL.map(|tile| kernels.with_tile(tile)) {
+                for subject in Subject::all()
+                    .iter()
+                    .filter(|subject| subject.has_tiles() || kernels.tile() == TileSize::ALL[0])
+                {
+                    for n in 0..subject.cases() {
+                        pollster::block_on(compare_nth(&kernels, subject, n)).expect("a run");
+                    }
                 }
             }
             reached.extend(kernels.built());

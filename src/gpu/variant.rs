@@ -6,6 +6,7 @@
 //! | multiply | emulated, Philox's rounds in a loop; 64-bit integers, rounds written out |
 //! | mask source | drawn with 32, 16 or 8 bits, stored bits, stored bytes, all kept |
 //! | stream, where drawn | aligned to tiles, shifted, through an index map |
+//! | tile | 16 elements, 16 bytes |
 //! | element type | f32, f16, bf16, or no tensor (the mask alone) |
 //! | buffers | input read-only, input writable, in place |
 //! | extent | whole tiles, tail |
@@ -211,6 +212,31 @@ pub enum Extent {
     Tail,
 }
 
+/// What an invocation has of a tensor of whole tiles: the same bits either way.
+///
+/// # Examples
+///
+/// ```
+/// # mod noop { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/noop.rs")); } use noop::*;
+/// # let (forward, tensor) = (FORWARD, TENSOR);
+/// use wgpu_dropout::gpu::variant::{TileSize, Variant};
+///
+/// let for_a_gpu = Variant { tile: TileSize::Bytes16, ..forward };
+/// assert!(forward.wgsl().contains("TILE: u32 = 16u") && for_a_gpu.wgsl().contains("TILE: u32 = 4u"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TileSize {
+    /// 16 consecutive elements: what Philox draws for one is drawn once. For software adapters.
+    Elements16,
+    /// 16 consecutive bytes, so that neighbouring invocations load and store neighbouring bytes: what GPUs want. A block
+    /// that decides more elements than that is drawn again by each.
+    Bytes16,
+}
+
+impl TileSize {
+    pub(crate) const ALL: [Self; 2] = [Self::Elements16, Self::Bytes16];
+}
+
 /// Where the residual of a fused dropout is.
 ///
 /// # Examples
@@ -284,6 +310,8 @@ pub struct Variant {
     pub tensor: Option<Tensor>,
     /// The format the mask is stored in, if it is.
     pub store: Option<MaskFormat>,
+    /// The unit of whole tiles; [`TileSize::Elements16`] for masks alone and for tails.
+    pub tile: TileSize,
 }
 
 /// A storage binding of group 0.
@@ -293,8 +321,11 @@ pub(crate) struct StorageBinding {
     pub(crate) access: Access,
 }
 
-/// Elements of a tile; shader twin in tile.wgsl.
+/// Elements that a tensor is cut by, whatever the tile: as many as the larger one has; shader twin in tile/elements16.wgsl.
 pub(crate) const TILE: u64 = 16;
+
+/// Elements of a word of a bit mask.
+const WORD: u64 = 32;
 
 pub(crate) const X: u32 = 0;
 pub(crate) const Y: u32 = 1;
@@ -352,17 +383,22 @@ impl Variant {
                 let tensors = tensors.clone();
                 tensors.into_iter().flat_map(move |tensor| {
                     stores.into_iter().flat_map(move |store| {
-                        [Multiply::Emulated, Multiply::Int64]
-                            .into_iter()
-                            .flat_map(move |multiply| {
-                                [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| Self {
-                                    multiply,
-                                    parameters,
-                                    mask,
-                                    tensor,
-                                    store,
+                        let variant = move |multiply, parameters, tile| Self {
+                            multiply,
+                            parameters,
+                            mask,
+                            tensor,
+                            store,
+                            tile,
+                        };
+                        TileSize::ALL.into_iter().flat_map(move |tile| {
+                            [Multiply::Emulated, Multiply::Int64]
+                                .into_iter()
+                                .flat_map(move |multiply| {
+                                    [ParameterPath::Immediates, ParameterPath::Uniform]
+                                        .map(|parameters| variant(multiply, parameters, tile))
                                 })
-                            })
+                        })
                     })
                 })
             })
@@ -379,15 +415,16 @@ impl Variant {
             Some((Input::Apart(Access::Read), _) | (Input::InPlace, Residual::InPlace)) => false,
             Some(_) => drawn && self.store.is_none(),
         };
-        has_work
-            && fits
-            && (!self.has_short_cut() || self.allows_short_cuts())
-            && self.with_streams_of_its_extent() == *self
+        has_work && fits && (!self.has_short_cut() || self.allows_short_cuts()) && self.as_of_its_extent() == *self
     }
 
-    /// The same, but of what is left over after whole tiles drawn in one of the two ways in which everything can be
-    /// drawn: so few elements are not worth pipelines of their own. With neighbours a tail may be the whole tensor.
-    pub(crate) fn with_streams_of_its_extent(mut self) -> Self {
+    /// The same, but what is left over after whole tiles in tiles of one size, and drawn in one of the two ways in which
+    /// everything can be drawn: so few elements are not worth pipelines of their own. With neighbours a tail may be the
+    /// whole tensor.
+    pub(crate) fn as_of_its_extent(mut self) -> Self {
+        if self.tensor.is_none_or(|tensor| tensor.extent == Extent::Tail) {
+            self.tile = TileSize::Elements16;
+        }
         if let (MaskSource::Drawn(_, stream), Some(tensor)) = (&mut self.mask, self.tensor)
             && tensor.extent == Extent::Tail
             && tensor.neighbours.is_none()
@@ -439,6 +476,11 @@ impl Variant {
                 ParameterPath::Uniform => file!("params/uniform.wgsl"),
             },
             file!("invocation.wgsl"),
+            match (self.tile, self.tensor.map(|tensor| tensor.dtype)) {
+                (TileSize::Bytes16, Some(DType::F32)) => file!("tile/bytes16_words.wgsl"),
+                (TileSize::Bytes16, Some(DType::F16 | DType::Bf16)) => file!("tile/bytes16_halves.wgsl"),
+                (TileSize::Bytes16, None) | (TileSize::Elements16, _) => file!("tile/elements16.wgsl"),
+            },
             file!("tile.wgsl"),
             match self.multiply {
                 Multiply::Emulated => file!("multiply/emulated.wgsl"),
@@ -456,12 +498,17 @@ impl Variant {
                     files.extend([file!("buffers/map.wgsl"), file!("stream/wide.wgsl")]);
                 }
                 files.extend(match stream {
-                    Stream::Aligned => vec![file!("stream/blocks.wgsl"), file!("stream/aligned.wgsl")],
-                    Stream::Shifted => vec![file!("stream/shifted.wgsl")],
+                    Stream::Aligned => vec![
+                        file!("stream/share.wgsl"),
+                        file!("stream/blocks.wgsl"),
+                        file!("stream/aligned.wgsl"),
+                    ],
+                    Stream::Shifted => vec![file!("stream/share.wgsl"), file!("stream/shifted.wgsl")],
                     Stream::Mapped => vec![file!("stream/mapped.wgsl")],
                     Stream::Shared => vec![file!("stream/index.wgsl"), file!("stream/shared.wgsl")],
                     Stream::Rows => vec![
                         file!("stream/index.wgsl"),
+                        file!("stream/share.wgsl"),
                         file!("stream/blocks.wgsl"),
                         file!("stream/rows.wgsl"),
                     ],
@@ -512,23 +559,33 @@ impl Variant {
                 }
                 DType::F16 => files.extend([
                     file!("element/halves.wgsl"),
-                    file!("element/packed.wgsl"),
+                    file!("element/halves_exact.wgsl"),
                     file!("element/as_f16.wgsl"),
                     file!("element/f16.wgsl"),
                 ]),
                 DType::Bf16 => files.extend([
                     file!("element/halves.wgsl"),
-                    file!("element/packed.wgsl"),
+                    file!("element/halves_exact.wgsl"),
                     file!("element/as_bf16.wgsl"),
                     file!("element/bf16.wgsl"),
                 ]),
+            }
+            match (tensor.dtype, self.has_pairs()) {
+                (DType::F32, _) => {}
+                (DType::F16, true) => files.extend([file!("element/pairs.wgsl"), file!("element/f16_pairs.wgsl")]),
+                (DType::Bf16, true) => files.extend([file!("element/pairs.wgsl"), file!("element/bf16_pairs.wgsl")]),
+                (DType::F16 | DType::Bf16, false) => files.push(file!("element/packed.wgsl")),
             }
             match tensor.neighbours {
                 None => {
                     files.push(file!("apply_exact.wgsl"));
                     match tensor.extent {
                         Extent::Whole => {
-                            files.extend([file!("element/range.wgsl"), file!("apply.wgsl")]);
+                            if self.has_pairs() {
+                                files.push(file!("apply_pairs.wgsl"));
+                            } else {
+                                files.extend([file!("element/range.wgsl"), file!("apply.wgsl")]);
+                            }
                             if !self.has_columns() {
                                 files.push(file!("apply_tile.wgsl"));
                             }
@@ -562,9 +619,13 @@ impl Variant {
         match self.store {
             None if self.has_columns() => files.push(file!("store/none_columns.wgsl")),
             None => files.push(file!("store/none.wgsl")),
-            Some(MaskFormat::Bits) => {
-                files.extend([file!("buffers/mask_out.wgsl"), file!("store/bits.wgsl")]);
-            }
+            Some(MaskFormat::Bits) => files.extend([
+                file!("buffers/mask_out.wgsl"),
+                match self.tile {
+                    TileSize::Elements16 => file!("store/bits.wgsl"),
+                    TileSize::Bytes16 => file!("store/bits_shared.wgsl"),
+                },
+            ]),
             Some(MaskFormat::Bytes) => {
                 files.extend([file!("buffers/mask_out.wgsl"), file!("store/bytes.wgsl")]);
             }
@@ -587,12 +648,44 @@ impl Variant {
         joined(&self.files())
     }
 
-    /// Elements that one invocation works on.
-    pub(crate) const fn elements_per_invocation(&self) -> u64 {
+    /// Elements that whole tiles are a multiple of, and an invocation of a tail works on: a word of a bit mask is in one
+    /// dispatch, whatever the tile.
+    pub(crate) const fn unit(&self) -> u64 {
         match self.store {
-            Some(MaskFormat::Bits) => 2 * TILE,
+            Some(MaskFormat::Bits) => WORD,
             None | Some(MaskFormat::Bytes) => TILE,
         }
+    }
+
+    /// Elements that one invocation works on.
+    pub(crate) fn elements_per_invocation(&self) -> u64 {
+        match (self.tile, self.tensor) {
+            (TileSize::Bytes16, Some(_)) => self.tile_elements(),
+            _ => self.unit(),
+        }
+    }
+
+    /// Elements of a tile.
+    pub(crate) fn tile_elements(&self) -> u64 {
+        match (self.tile, self.tensor) {
+            (TileSize::Bytes16, Some(tensor)) => 16 / tensor.dtype.bytes(),
+            _ => TILE,
+        }
+    }
+
+    /// What the invocations of a workgroup have to be a multiple of: as many as share a word of a bit mask.
+    pub(crate) fn invocations_together(&self) -> u64 {
+        match self.store {
+            Some(MaskFormat::Bits) => self.unit() / self.elements_per_invocation(),
+            None | Some(MaskFormat::Bytes) => 1,
+        }
+    }
+
+    /// Whether its 16-bit elements stay two a word: not where neighbours are reckoned with in f32, nor in larger tiles, where
+    /// processors do better with each in a word of its own.
+    fn has_pairs(&self) -> bool {
+        let is_narrow = self.tensor.is_some_and(|tensor| tensor.dtype != DType::F32);
+        self.tile == TileSize::Bytes16 && is_narrow && self.neighbours().is_none()
     }
 
     /// Whether group 0 also has the uniform of an index map.
@@ -689,6 +782,7 @@ pub fn mask_wgsl(random_bits: RandomBits, multiply: Multiply) -> String {
         mask: MaskSource::Drawn(random_bits, Stream::Shifted),
         tensor: None,
         store: Some(MaskFormat::Bits),
+        tile: TileSize::Elements16,
     };
     // All of the kernel that fills a bit mask, but for what makes it one.
     let kernel_only = [
@@ -766,7 +860,11 @@ impl core::fmt::Display for Variant {
                     Some(Residual::Apart) => " fused",
                     Some(Residual::InPlace) => " fused residual-in-place",
                 };
-                write!(f, "{}{input}{neighbours} {extent}", tensor.dtype)?;
+                let tile = match self.tile {
+                    TileSize::Elements16 => "",
+                    TileSize::Bytes16 => " by-16-bytes",
+                };
+                write!(f, "{}{input}{neighbours} {extent}{tile}", tensor.dtype)?;
             }
             None => f.write_str("mask")?,
         }
@@ -901,13 +999,13 @@ mod tests {
     #[test]
     fn variants_are_told_apart_and_use_every_file() {
         let variants: Vec<_> = Variant::all().collect();
-        // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs), of whole tiles: drawn
-        // (3 widths x 3 streams x 3 stores, and 3 short cuts that store nothing), stored (2 formats x 2 accesses), all
-        // kept; of the tail: the same with 2 streams and no short cuts. With neighbours (3 types x 2 extents; none, x
-        // or the residual in place): drawn, not stored. Each 2 x 2 ways.
+        // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs), of whole tiles of 2 sizes:
+        // drawn (3 widths x 3 streams x 3 stores, and 3 short cuts that store nothing), stored (2 formats x 2 accesses),
+        // all kept; of the tail: the same with one size, 2 streams and no short cuts. With neighbours (3 types; tiles of 2
+        // sizes and the tail; none, x or the residual in place): drawn, not stored. Each 2 x 2 ways.
         assert_eq!(
             variants.len(),
-            (18 + 9 * (27 + 9 + 4 + 1) + 9 * (18 + 4 + 1) + 18 * 9) * 4
+            (18 + 9 * 2 * (27 + 9 + 4 + 1) + 9 * (18 + 4 + 1) + 9 * 3 * 9) * 4
         );
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(

@@ -14,7 +14,7 @@ use burn_cubecl::ops::into_data_sync;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, kernel::into_contiguous};
 use wgpu_dropout::gpu::plan::PlanLimits;
-use wgpu_dropout::gpu::variant::{Access, Input};
+use wgpu_dropout::gpu::variant::{Access, Input, TileSize};
 use wgpu_dropout::gpu::{Multiply, Recipe, RecipeBuffer, RecipeDescriptor, RecipeOperation, RecipeResource, Variant};
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::{DType as Stored, Dropout, Element, cpu};
@@ -63,6 +63,12 @@ fn on_wgpu(x: CubeTensor, dtype: Stored, call: &Dropout) -> CubeTensor {
             Multiply::Int64
         } else {
             Multiply::Emulated
+        },
+        // Processors in a GPU's place have vectors of 4 to 16.
+        tile: if properties.hardware.plane_size_max < 32 {
+            TileSize::Elements16
+        } else {
+            TileSize::Bytes16
         },
         limits: PlanLimits {
             max_binding_bytes: properties.memory.max_page_size,
@@ -237,7 +243,7 @@ mod tests {
             let parameters = format!("@group(0) @binding({buffers}) var<uniform> params");
             assert!(text.contains(&parameters) && !text.contains("@group(1)"), "{variant}");
         }
-        // 3 types, 3 inputs, 3 widths, 2 ways to multiply; aligned tiles, shifted tiles and shifted tails.
-        assert_eq!(kernels, 3 * 3 * 3 * 2 * 3);
+        // 3 types, 3 inputs, 3 widths, 2 ways to multiply; aligned and shifted tiles of two sizes, and shifted tails.
+        assert_eq!(kernels, 3 * 3 * 3 * 2 * 5);
     }
 }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Entry point that stores the bit mask where several invocations have a word of it: one tile each, put together in the
+// workgroup, which is a multiple of as many. Expects invocation.wgsl, tile.wgsl, do_tile of apply_tile.wgsl, mask_out.
+
+const TILES_PER_MASK_WORD: u32 = 32u / TILE;
+
+var<workgroup> decided: array<u32, workgroup_size>;
+
+@compute @workgroup_size(workgroup_size)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let tile = invocation_index(workgroup, workgroups, local);
+    var bits = 0u;
+    if tile * TILE < params.elements {
+        bits = bits_from_keep(do_tile(tile)) & ((1u << TILE) - 1u);
+    }
+    decided[local] = bits << (local % TILES_PER_MASK_WORD * TILE);
+    workgroupBarrier();
+    if local < workgroup_size / TILES_PER_MASK_WORD {
+        let word = (tile - local) / TILES_PER_MASK_WORD + local;
+        if word * 32u < params.elements {
+            var all = 0u;
+            for (var n = 0u; n < TILES_PER_MASK_WORD; n += 1u) {
+                all |= decided[local * TILES_PER_MASK_WORD + n];
+            }
+            mask_out[word] = all;
+        }
+    }
+}

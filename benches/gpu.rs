@@ -402,7 +402,7 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
     group
         .throughput(Throughput::Bytes(2 * size_of_val(x) as u64))
         .sample_size(15)
-        .warm_up_time(Duration::from_millis(100))
+        .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(500));
     let has_int64 = adapter.features().contains(wgpu::Features::SHADER_INT64);
     let multiplies = [Some(Multiply::Emulated), has_int64.then_some(Multiply::Int64)];

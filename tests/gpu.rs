@@ -128,6 +128,14 @@ fn expected_adapters(found: &[String]) -> Result<(), Failed> {
     Ok(())
 }
 
+/// The tile that an adapter's kernels do not have unless they are told to.
+fn other_tile(adapter: &wgpu::Adapter) -> Option<TileSize> {
+    Some(match context(adapter).kernels().tile() {
+        TileSize::Elements16 => TileSize::Bytes16,
+        TileSize::Bytes16 => TileSize::Elements16,
+    })
+}
+
 fn context(adapter: &wgpu::Adapter) -> Context {
     Context::with_adapter(adapter, &KernelOptions::default()).unwrap()
 }
@@ -208,8 +216,8 @@ fn empty_tensors(adapter: &wgpu::Adapter) {
     run(kernels, |pass| binding.record(pass, &dropout).unwrap());
 }
 
-/// Digests again, with windows of a few KiB, workgroups from 1 invocation to 256, both ways to multiply
-/// and both ways of the parameters. Workgroups of 1 pass 65,535 of them in a dimension.
+/// Digests again, with windows of a few KiB, workgroups from 1 invocation to 256, both ways to multiply,
+/// both ways of the parameters and both tiles. Workgroups of 1 pass 65,535 of them in a dimension.
 fn any_shape(adapter: &wgpu::Adapter) {
     let has_int64 = context(adapter).kernels().multiply() == Multiply::Int64;
     let shapes = [
@@ -230,6 +238,11 @@ fn any_shape(adapter: &wgpu::Adapter) {
                 ParameterPath::Immediates
             } else {
                 ParameterPath::Uniform
+            }),
+            tile: Some(if n % 4 < 2 {
+                TileSize::Bytes16
+            } else {
+                TileSize::Elements16
             }),
             max_binding_bytes,
             workgroup_size,
@@ -301,6 +314,7 @@ fn read_as<T: bytemuck::Pod>(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<T>
 fn longer_than_a_binding(adapter: &wgpu::Adapter) {
     let options = KernelOptions {
         max_binding_bytes: 60 << 20,
+        tile: other_tile(adapter),
         ..KernelOptions::default()
     };
     let elements = (40 << 20) + 13;
@@ -450,6 +464,7 @@ fn samples(adapter: &wgpu::Adapter) {
 /// Shards along each dimension, other orders, shared decisions: whole, and in short windows.
 fn mapped_windows(adapter: &wgpu::Adapter) {
     let small = KernelOptions {
+        tile: other_tile(adapter),
         // One aligned window of a bit mask where offsets are multiples of 256 bytes.
         max_binding_bytes: 9000,
         workgroup_size: 32,
@@ -544,6 +559,7 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
 /// A seed for each row, rows longer than a window and shorter than a tile among them.
 fn seeds_in_windows(adapter: &wgpu::Adapter) {
     let small = KernelOptions {
+        tile: other_tile(adapter),
         max_binding_bytes: 9000,
         workgroup_size: 32,
         ..KernelOptions::default()
@@ -615,6 +631,7 @@ fn neighbours_in_windows(adapter: &wgpu::Adapter) {
         }
     }
     let small = KernelOptions {
+        tile: other_tile(adapter),
         max_binding_bytes: 9000,
         workgroup_size: 32,
         ..KernelOptions::default()
@@ -950,6 +967,11 @@ fn device_state(adapter: &wgpu::Adapter) {
     for parameters in [None, Some(ParameterPath::Uniform)] {
         let options = KernelOptions {
             parameters,
+            tile: Some(if parameters.is_none() {
+                TileSize::Elements16
+            } else {
+                TileSize::Bytes16
+            }),
             max_binding_bytes: 9000,
             ..KernelOptions::default()
         };
@@ -1023,7 +1045,14 @@ fn device_state(adapter: &wgpu::Adapter) {
 
 /// Bias, residual, an index map and seeds, with state and length in buffers.
 fn device_neighbours(adapter: &wgpu::Adapter) {
+    for tile in [TileSize::Elements16, TileSize::Bytes16] {
+        device_neighbours_by(adapter, tile);
+    }
+}
+
+fn device_neighbours_by(adapter: &wgpu::Adapter, tile: TileSize) {
     let options = KernelOptions {
+        tile: Some(tile),
         max_binding_bytes: 9000,
         workgroup_size: 32,
         ..KernelOptions::default()
@@ -1113,7 +1142,14 @@ fn device_neighbours(adapter: &wgpu::Adapter) {
 /// Every length from nothing to more than is bound, of tensors and masks in several windows; what lies behind it
 /// stays as it was.
 fn device_length(adapter: &wgpu::Adapter) {
+    for tile in [TileSize::Elements16, TileSize::Bytes16] {
+        device_length_by(adapter, tile);
+    }
+}
+
+fn device_length_by(adapter: &wgpu::Adapter, tile: TileSize) {
     let options = KernelOptions {
+        tile: Some(tile),
         max_binding_bytes: 9000,
         workgroup_size: 32,
         ..KernelOptions::default()

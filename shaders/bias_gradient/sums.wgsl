@@ -14,6 +14,7 @@ struct Sums {
     phase: u32,         // of those, how many rows were summed before
     first_sum: u32,     // the partial sum of the first row
     count: u32,         // partial sums of all rows
+    always_zero: u32,   // 0, which the driver's compiler does not know
 }
 
 @group(0) @binding(0) var<uniform> sums: Sums;
@@ -36,6 +37,12 @@ const GREATEST_SUM: u32 = 0x7e800000u;  // 2^126
 
 fn plus_exact(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(sum_exact(a.x, b.x), sum_exact(a.y, b.y), sum_exact(a.z, b.z), sum_exact(a.w, b.w));
+}
+
+// Right where the sum is normal; the sign of a zero is left open. A driver may add up in another order, but not across
+// integers that it does not know.
+fn plus_fast(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(bitcast<vec4<f32>>(a) + bitcast<vec4<f32>>(b)) ^ vec4<u32>(sums.always_zero);
 }
 
 // The rows added one after the other.
@@ -63,7 +70,10 @@ fn plus_rows(before: vec4<u32>, rows: Rows) -> vec4<u32> {
             sum = select(sum, vec4<u32>(sum_exact(a.x | a.y | a.z | a.w, b.x | b.y | b.z | b.w)), is_here);
         }
     } else {
-        sum = sum_fast(sum_fast(sum_fast(sum_fast(sum, rows.a), rows.b), rows.c), rows.d);
+        // A zero is minus only where all that was added up is.
+        let signs = sum & rows.a & rows.b & rows.c & rows.d & vec4<u32>(SIGN);
+        sum = plus_fast(plus_fast(plus_fast(plus_fast(sum, rows.a), rows.b), rows.c), rows.d);
+        sum = select(sum, signs, (sum & magnitude) == vec4<u32>(0u));
     }
     return sum;
 }

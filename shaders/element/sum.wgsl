@@ -3,14 +3,6 @@
 
 const SIGN: u32 = 0x80000000u;
 
-// Right where the sum is zero or normal, and the operands are. The sign of a zero sum, which drivers need not
-// keep, is put right: minus only where both operands are.
-fn sum_fast(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-    let sum = bitcast<vec4<u32>>(bitcast<vec4<f32>>(a) + bitcast<vec4<f32>>(b));
-    let is_zero = (sum & vec4<u32>(~SIGN)) == vec4<u32>(0u);
-    return select(sum, a & b & vec4<u32>(SIGN), is_zero);
-}
-
 // Of any operands; a NaN is the canonical one.
 fn sum_exact(a: u32, b: u32) -> u32 {
     let is_less = (a & ~SIGN) < (b & ~SIGN);

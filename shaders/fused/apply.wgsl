@@ -1,48 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // One tile of y = residual + D(x + bias): three f32 operations, each rounded by itself, the result rounded to the
 // element type. Twin: forward_fused in src/reference.rs.
-// Expects keep_tile of the mask file; outside_fast_range; load_tile, store_tile of the element file; load_word,
-// store_word of the extent file; the other fused files.
+// Expects keep_tile of the mask file; outside_fast_range; load_tile, store_tile of the element file; the other fused files.
 
 // A product and a sum that meet may be made one operation by a driver, rounded once; but not across integers
-// that it does not know.
+// that it does not know. The sign of a zero, which drivers need not keep, is put right at the end: minus only where all that
+// was added up is minus zero. Until then nothing depends on it.
 fn fused_fast(x: vec4<u32>, bias: vec4<u32>, keep: vec4<bool>, residual: vec4<u32>) -> vec4<u32> {
-    let sum = sum_fast(widened(x), widened(bias));
+    let none = vec4<u32>(0u);
+    let wide_x = widened(x);
+    let wide_bias = widened(bias);
+    let wide_residual = widened(residual);
+    let sum = bitcast<vec4<u32>>(bitcast<vec4<f32>>(wide_x) + bitcast<vec4<f32>>(wide_bias));
     let magnitude = sum & vec4<u32>(~SIGN);
     let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) * bitcast<f32>(params.scale));
     let scaled = (product ^ vec4<u32>(row.always_zero)) | (sum ^ magnitude);
-    return narrowed(sum_fast(widened(residual), select(vec4<u32>(0u), scaled, keep)));
-}
-
-fn fused_exact(x: u32, bias: u32, keep: bool, residual: u32) -> u32 {
-    let scaled = multiply_exact(sum_exact(widened_any(vec4<u32>(x)).x, widened_any(vec4<u32>(bias)).x));
-    let sum = sum_exact(widened_any(vec4<u32>(residual)).x, select(0u, scaled, keep));
-    return narrowed_any(vec4<u32>(sum)).x;
-}
-
-// The tile again from memory, element by element, in a loop for the reason given in apply_exact.wgsl: a body that is as small
-// as can be, since some drivers go through it once even where no lane wants it.
-fn do_tile_exact(tile: u32, keep: Keep) {
-    let bits = bits_from_keep(keep);
-    var column = (row.start + tile * TILE) % row.columns;
-    var word = 0u;
-    for (var i = 0u; i < TILE; i += 1u) {
-        let index = (tile * TILE + i) / ELEMENTS_PER_WORD;
-        var added = MINUS_ZERO;
-        if row.has_residual != 0u {
-            added = element_of(residual_word(index), i);
-        }
-        var before = MINUS_ZERO;
-        if row.has_bias != 0u {
-            before = bias_element(column);
-        }
-        let y = fused_exact(element_of(load_word(index), i), before, ((bits >> i) & 1u) == 1u, added);
-        word = joined(word, y, i);
-        if (i + 1u) % ELEMENTS_PER_WORD == 0u {
-            store_word(index, word);
-        }
-        column = next_column(column);
-    }
+    let kept = select(none, scaled, keep);
+    let y = bitcast<vec4<u32>>(bitcast<vec4<f32>>(wide_residual) + bitcast<vec4<f32>>(kept));
+    let signs = select(none, wide_x & wide_bias & wide_residual & vec4<u32>(SIGN), keep);
+    return narrowed(select(y, signs, (y & vec4<u32>(~SIGN)) == none));
 }
 
 fn do_tile(tile: u32) -> Keep {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// Neighbours of 16-bit elements: two a word, the first in the low half.
-// Expects halves.wgsl of the elements, the fused extent file.
+// Neighbours of 16-bit elements, taken apart: one a word. Expects halves.wgsl of the elements, the fused extent file.
+
+const MISSING: u32 = MINUS_ZERO;
 
 fn residual_tile(tile: u32) -> Tile {
     let index = tile * QUADS / 2u;
@@ -20,18 +21,4 @@ fn tile_of_bias(tile: u32) -> Tile {
         q = bias_words(index + 1u);
     }
     return Tile(unpack(p.xy), unpack(p.zw), unpack(q.xy), unpack(q.zw));
-}
-
-fn bias_element(column: u32) -> u32 {
-    return element_of(bias_word(column / 2u), column);
-}
-
-// The element of a word, left-aligned.
-fn element_of(word: u32, index: u32) -> u32 {
-    return select(word << 16u, word & 0xffff0000u, (index & 1u) == 1u);
-}
-
-// The word once the element is there too, which come in order.
-fn joined(word: u32, element: u32, index: u32) -> u32 {
-    return select(element >> 16u, word | element, (index & 1u) == 1u);
 }

@@ -9,6 +9,10 @@ struct Row {
     has_bias: u32,
     has_residual: u32,
     always_zero: u32,   // 0, which the driver's compiler does not know
+    // Of the tiles of a row, where rows are whole tiles: n / tiles is the upper word of n * reciprocal, shifted down; a
+    // reciprocal of 0 stands for one tile.
+    reciprocal: u32,
+    shift: u32,
 }
 
 const MINUS_ZERO: u32 = 0x80000000u;

@@ -19,5 +19,7 @@ fn bias_word(index: u32) -> u32 {
 }
 
 fn bias_tile(tile: u32) -> Tile {
-    return tile_present(tile_of_bias((row.start / TILE + tile) % (row.columns / TILE)), row.has_bias);
+    let n = row.start / TILE + tile;
+    let rows = select(multiply_wide(n, row.reciprocal).y >> row.shift, n, row.reciprocal == 0u);
+    return tile_present(tile_of_bias(n - rows * (row.columns / TILE)), row.has_bias);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Neighbours of f32 elements: one a word. Expects the fused extent file.
 
+const MISSING: u32 = MINUS_ZERO;
+
 fn residual_tile(tile: u32) -> Tile {
     let index = tile * QUADS;
     var x: Tile;

@@ -4,7 +4,8 @@
 
 const TILES_PER_MASK_WORD: u32 = 32u / TILE;
 
-var<workgroup> decided: array<u32, workgroup_size>;
+// The bits of a tile each, where they are in their word; by four, as they are read.
+var<workgroup> decided: array<vec4<u32>, workgroup_size / 4u>;
 
 @compute @workgroup_size(workgroup_size)
 fn main(
@@ -17,16 +18,17 @@ fn main(
     if tile * TILE < params.elements {
         bits = bits_from_keep(do_tile(tile)) & ((1u << TILE) - 1u);
     }
-    decided[local] = bits << (local % TILES_PER_MASK_WORD * TILE);
+    decided[local / 4u][local % 4u] = bits << (local % TILES_PER_MASK_WORD * TILE);
     workgroupBarrier();
     if local < workgroup_size / TILES_PER_MASK_WORD {
         let word = (tile - local) / TILES_PER_MASK_WORD + local;
         if word * 32u < params.elements {
-            var all = 0u;
-            for (var n = 0u; n < TILES_PER_MASK_WORD; n += 1u) {
-                all |= decided[local * TILES_PER_MASK_WORD + n];
+            let first = local * (TILES_PER_MASK_WORD / 4u);
+            var four = decided[first];
+            if TILES_PER_MASK_WORD == 8u {
+                four |= decided[first + 1u];
             }
-            mask_out[word] = all;
+            mask_out[word] = four.x | four.y | four.z | four.w;
         }
     }
 }

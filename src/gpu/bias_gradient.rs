@@ -117,6 +117,7 @@ struct Sums {
     phase: u32,
     first_sum: u32,
     count: u32,
+    always_zero: u32,
 }
 
 /// Columns that an invocation works on.
@@ -285,6 +286,7 @@ impl Cut {
             phase: 0,
             first_sum: 0,
             count: self.sums() as u32,
+            always_zero: 0,
         }
     }
 
@@ -487,7 +489,8 @@ mod tests {
     fn host_and_shader_layouts_agree() {
         let [files, _] = files(DType::F32, Extent::Whole);
         let (shader, span) = layout::of_struct(&joined(&files), "Sums");
-        let host = layout::host!(Sums: columns first_column quads start rows rows_of_a_sum phase first_sum count);
+        let host = layout::host!(Sums: columns first_column quads start rows rows_of_a_sum phase first_sum count
+            always_zero);
         assert_eq!(shader, host);
         assert_eq!(span, size_of::<Sums>());
     }

@@ -227,7 +227,12 @@ impl Form<'_> {
     /// Where the rows of a window lie.
     pub(crate) fn row(&self, window: &Window) -> Row {
         let columns = self.neighbours.and_then(|neighbours| neighbours.columns);
-        Row::new(columns, self.has(RESIDUAL), window.first)
+        Row::new(
+            columns,
+            self.has(RESIDUAL),
+            window.first,
+            self.outline().variant.tile_elements(),
+        )
     }
 }
 

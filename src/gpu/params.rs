@@ -162,14 +162,15 @@ fn fast_range(dtype: DType, scale: f32) -> (u32, u32) {
 ///
 /// Of f32 numbers of at least 2^-102 every sum is a multiple of 2^-125, and no factor of a kept element is below 1;
 /// where the product and the residual cancel, they are at least 2^-103 and their difference a multiple of 2^-126. From
-/// above, the sum is below 2^(125 - e), the product below 2^126. Finite f16 numbers stay far within f32.
+/// above, the sum is below 2^(125 - e), the product below 2^126. Finite f16 numbers stay far within f32; subnormal ones are
+/// left out, since conversions may flush them.
 fn fused_range(dtype: DType, scale: f32) -> (u32, u32) {
     if scale == 0.0 {
         return (1, 0);
     }
     let e = (scale.to_bits() >> 23) as i32 - 127;
     match dtype {
-        DType::F16 => (1, 0x7bff_ffff),
+        DType::F16 => (0x0400_0000, 0x7bff_ffff),
         DType::F32 | DType::Bf16 => ((127 - 102) << 23, ((127 + 124 - e.max(0)) as u32 * (1 << 23)) - 1),
     }
 }

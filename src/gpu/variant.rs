@@ -3,7 +3,7 @@
 //! | slot | choices |
 //! |---|---|
 //! | parameters | immediates, uniform |
-//! | multiply | emulated, Philox's rounds in a loop; 64-bit integers, rounds written out |
+//! | multiply | emulated, 64-bit integers |
 //! | mask source | drawn with 32, 16 or 8 bits, stored bits, stored bytes, all kept |
 //! | stream, where drawn | aligned to tiles, shifted, through an index map |
 //! | tile | 16 elements, 16 bytes |
@@ -490,9 +490,9 @@ impl Variant {
         match self.mask {
             MaskSource::Drawn(random_bits, stream) => {
                 files.push(file!("philox.wgsl"));
-                files.push(match self.multiply {
-                    Multiply::Emulated => file!("rounds/loop.wgsl"),
-                    Multiply::Int64 => file!("rounds/written_out.wgsl"),
+                files.push(match (self.multiply, self.tile) {
+                    (Multiply::Emulated, TileSize::Elements16) => file!("rounds/loop.wgsl"),
+                    (Multiply::Emulated, TileSize::Bytes16) | (Multiply::Int64, _) => file!("rounds/written_out.wgsl"),
                 });
                 if self.has_map() {
                     files.extend([file!("buffers/map.wgsl"), file!("stream/wide.wgsl")]);
@@ -570,22 +570,26 @@ impl Variant {
                     file!("element/bf16.wgsl"),
                 ]),
             }
-            match (tensor.dtype, self.has_pairs()) {
-                (DType::F32, _) => {}
-                (DType::F16, true) => files.extend([file!("element/pairs.wgsl"), file!("element/f16_pairs.wgsl")]),
-                (DType::Bf16, true) => files.extend([file!("element/pairs.wgsl"), file!("element/bf16_pairs.wgsl")]),
-                (DType::F16 | DType::Bf16, false) => files.push(file!("element/packed.wgsl")),
+            if self.has_pairs() {
+                files.extend([file!("element/pairs.wgsl"), file!("element/range_pairs.wgsl")]);
+            } else if tensor.dtype != DType::F32 {
+                files.push(file!("element/packed.wgsl"));
             }
             match tensor.neighbours {
                 None => {
                     files.push(file!("apply_exact.wgsl"));
                     match tensor.extent {
                         Extent::Whole => {
-                            if self.has_pairs() {
-                                files.push(file!("apply_pairs.wgsl"));
-                            } else {
-                                files.extend([file!("element/range.wgsl"), file!("apply.wgsl")]);
+                            match tensor.dtype {
+                                DType::F16 if self.has_pairs() => files.push(file!("element/f16_pairs.wgsl")),
+                                DType::Bf16 if self.has_pairs() => files.push(file!("element/bf16_pairs.wgsl")),
+                                _ => files.push(file!("element/range.wgsl")),
                             }
+                            files.push(if self.has_pairs() {
+                                file!("apply_pairs.wgsl")
+                            } else {
+                                file!("apply.wgsl")
+                            });
                             if !self.has_columns() {
                                 files.push(file!("apply_tile.wgsl"));
                             }
@@ -593,25 +597,41 @@ impl Variant {
                         Extent::Tail => files.push(file!("apply_tail.wgsl")),
                     }
                 }
-                Some(residual) => files.extend([
-                    file!("element/range.wgsl"),
-                    file!("fused/row.wgsl"),
-                    file!("fused/bias.wgsl"),
-                    match residual {
-                        Residual::Apart => file!("fused/residual_apart.wgsl"),
-                        Residual::InPlace => file!("fused/residual_is_y.wgsl"),
-                    },
-                    match tensor.extent {
-                        Extent::Whole => file!("fused/whole.wgsl"),
-                        Extent::Tail => file!("fused/tail.wgsl"),
-                    },
-                    match tensor.dtype {
-                        DType::F32 => file!("fused/words.wgsl"),
-                        DType::F16 | DType::Bf16 => file!("fused/halves.wgsl"),
-                    },
-                    file!("element/sum.wgsl"),
-                    file!("fused/apply.wgsl"),
-                ]),
+                Some(residual) => {
+                    files.extend([
+                        file!("fused/row.wgsl"),
+                        file!("fused/bias.wgsl"),
+                        match residual {
+                            Residual::Apart => file!("fused/residual_apart.wgsl"),
+                            Residual::InPlace => file!("fused/residual_is_y.wgsl"),
+                        },
+                        match tensor.extent {
+                            Extent::Whole => file!("fused/whole.wgsl"),
+                            Extent::Tail => file!("fused/tail.wgsl"),
+                        },
+                        file!("element/sum.wgsl"),
+                        file!("fused/exact.wgsl"),
+                    ]);
+                    files.extend(match (tensor.dtype, self.has_pairs()) {
+                        (DType::F32, _) => vec![file!("fused/words.wgsl")],
+                        (_, false) => vec![file!("fused/halves_exact.wgsl"), file!("fused/halves.wgsl")],
+                        (DType::F16, true) => vec![
+                            file!("fused/halves_exact.wgsl"),
+                            file!("fused/pairs.wgsl"),
+                            file!("fused/f16_pairs.wgsl"),
+                        ],
+                        (DType::Bf16, true) => vec![
+                            file!("fused/halves_exact.wgsl"),
+                            file!("fused/pairs.wgsl"),
+                            file!("fused/bf16_pairs.wgsl"),
+                        ],
+                    });
+                    if self.has_pairs() {
+                        files.push(file!("fused/apply_pairs.wgsl"));
+                    } else {
+                        files.extend([file!("element/range.wgsl"), file!("fused/apply.wgsl")]);
+                    }
+                }
             }
         } else {
             files.push(file!("mask_only.wgsl"));
@@ -681,11 +701,10 @@ impl Variant {
         }
     }
 
-    /// Whether its 16-bit elements stay two a word: not where neighbours are reckoned with in f32, nor in larger tiles, where
-    /// processors do better with each in a word of its own.
+    /// Whether its 16-bit elements stay two a word: not in larger tiles, where processors do better with each in a word of its
+    /// own.
     fn has_pairs(&self) -> bool {
-        let is_narrow = self.tensor.is_some_and(|tensor| tensor.dtype != DType::F32);
-        self.tile == TileSize::Bytes16 && is_narrow && self.neighbours().is_none()
+        self.tile == TileSize::Bytes16 && self.tensor.is_some_and(|tensor| tensor.dtype != DType::F32)
     }
 
     /// Whether group 0 also has the uniform of an index map.

@@ -2,6 +2,8 @@
 // 32 x 32 -> 64 bit product from 16-bit halves: WGSL without 64-bit integers has no high product.
 // Returns (low word, high word).
 
+const IS_EMULATED: bool = true;
+
 fn multiply_wide(a: u32, b: u32) -> vec2<u32> {
     let a_low = a & 0xffffu;
     let a_high = a >> 16u;

@@ -8,8 +8,7 @@ fn draw_two(shared_by: Neighbours, lower: u32) -> Pair {
     return last_rounds_of_two(params.seed, Pair(a, first_rounds(params.seed, shared_by, lower + 1u)));
 }
 
-fn draw_blocks(lower: u32, upper: u32) -> Tile {
-    let shared_by = neighbours(params.seed, upper);
+fn draw_blocks(shared_by: Neighbours, lower: u32) -> Tile {
     var words: Tile;
     if BLOCKS_PER_TILE == 1u {
         words.a = philox4x32_10(params.seed, shared_by, lower);

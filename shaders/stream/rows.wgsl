@@ -5,7 +5,7 @@
 fn draw_tile(tile: u32) -> Tile {
     let index = index_of(tile * TILE);
     let block = block_of(index, LANE_BITS);
-    var words = draw_blocks(block.x, block.y);
+    var words = draw_blocks(neighbours(params.seed, block.y), block.x);
     words.a = part_of(words.a, index.x % LANES / TILE);
     return words;
 }

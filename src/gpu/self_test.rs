@@ -175,6 +175,9 @@ pub enum Coverage {
     Chosen,
     /// Every way to multiply and every way of the parameters that the device can, and tiles of either size.
     Every,
+    /// One way to multiply and one of the parameters, and tiles of either size: a part of [`Every`](Self::Every), for those who
+    /// go through it in several threads, each with a device of its own.
+    Ways(Multiply, ParameterPath),
 }
 
 /// A case: how long, from where, how likely.
@@ -753,6 +756,11 @@ fn unreachable_case() -> RunError {
 
 /// The kinds of kernels that a coverage goes through.
 fn options_of(device: &wgpu::Device, coverage: Coverage) -> Vec<KernelOptions> {
+    let of = |(multiply, parameters)| KernelOptions {
+        multiply: Some(multiply),
+        parameters: Some(parameters),
+        ..KernelOptions::default()
+    };
     match coverage {
         Coverage::Chosen => vec![KernelOptions::default()],
         Coverage::Every => [Multiply::Emulated, Multiply::Int64]
@@ -764,12 +772,9 @@ fn options_of(device: &wgpu::Device, coverage: Coverage) -> Vec<KernelOptions> {
                 (multiply == Multiply::Emulated || has_int64(device))
                     && (parameters == ParameterPath::Uniform || has_immediates(device))
             })
-            .map(|(multiply, parameters)| KernelOptions {
-                multiply: Some(multiply),
-                parameters: Some(parameters),
-                ..KernelOptions::default()
-            })
+            .map(of)
             .collect(),
+        Coverage::Ways(multiply, parameters) => vec![of((multiply, parameters))],
     }
 }
 
@@ -821,11 +826,11 @@ pub async fn run(
     let subjects = Subject::all();
     let tiles = |kernels: &Kernels| match coverage {
         Coverage::Chosen => vec![kernels.clone()],
-        Coverage::Every => TileSize::ALL.map(|tile| kernels.with_tile(tile)).to_vec(),
+        Coverage::Every | Coverage::Ways(..) => TileSize::ALL.map(|tile| kernels.with_tile(tile)).to_vec(),
     };
     let again = match coverage {
         Coverage::Chosen => 0,
-        Coverage::Every => subjects.iter().filter(|subject| subject.has_tiles()).count(),
+        Coverage::Every | Coverage::Ways(..) => subjects.iter().filter(|subject| subject.has_tiles()).count(),
     };
     let total = kinds.len() * (subjects.len() + again);
     let mut comparisons = Vec::with_capacity(total);

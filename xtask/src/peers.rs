@@ -56,8 +56,10 @@ impl Row {
 pub fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
     let sizes = arguments.first().map_or(SIZES, String::as_str);
     let ps = arguments.get(1).map_or(PS, String::as_str);
-    if arguments.len() > 2 {
-        return Err("usage: cargo xtask peers [ELEMENTS,... [P,...]]".into());
+    // Of one kind of device, or of both.
+    let devices = arguments.get(2..).unwrap_or_default();
+    if devices.len() > 1 || devices.iter().any(|device| device != "cpu" && device != "gpu") {
+        return Err("usage: cargo xtask peers [ELEMENTS,... [P,... [cpu|gpu]]]".into());
     }
     let environment = adapters::present();
     let folder = root().join("target/peers");
@@ -71,11 +73,11 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
         }
     };
 
-    let mut rows = measure(Command::new(rust).args([sizes, ps]), &environment)?;
+    let mut rows = measure(Command::new(rust).args([sizes, ps]).args(devices), &environment)?;
     if let Some(python) = python {
         let script = root().join("benches/peers/python/peers.py");
         rows.extend(measure(
-            Command::new(python).arg(script).args([sizes, ps]),
+            Command::new(python).arg(script).args([sizes, ps]).args(devices),
             &environment,
         )?);
     }

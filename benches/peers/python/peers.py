@@ -1,6 +1,6 @@
 """Dropout of PyTorch, JAX and tinygrad: prints one line a measurement, its fields apart by tabs.
 
-Usage: peers.py ELEMENTS,... P,...
+Usage: peers.py ELEMENTS,... P,... [cpu|gpu]
 
 Every peer that is installed and whose device is there is timed; the others are named on standard error.
 Times are medians of wall time from the call to the result in memory. `output` says whether the peer
@@ -17,9 +17,13 @@ BUDGET_S = 4.0
 
 
 def median(run):
-    """Runs for a while, at least five times after two that do not count."""
+    """Runs for a while, at least five times after half a second that does not count: a GPU's clocks are low until it has work."""
+    start = time.perf_counter()
     run()
-    run()
+    while True:
+        run()
+        if time.perf_counter() - start > 0.5:
+            break
     times = []
     start = time.perf_counter()
     while len(times) < 5 or (time.perf_counter() - start < BUDGET_S and len(times) < 51):
@@ -40,13 +44,20 @@ def kept_share_is_right(kept, elements, p):
     assert abs(kept - elements * (1 - p)) < 10 * deviation + 1, f"{kept} of {elements} kept at p {p}"
 
 
-def pytorch(sizes, ps):
+def pytorch_cpu(sizes, ps):
+    pytorch(sizes, ps, "cpu")
+
+
+def pytorch_gpu(sizes, ps):
+    pytorch(sizes, ps, "cuda")
+
+
+def pytorch(sizes, ps, device):
     import torch
     import torch.nn.functional as functional
 
     torch.set_num_threads(THREADS)
-    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-    for device in devices:
+    if device == "cpu" or torch.cuda.is_available():
         name = "CPU" if device == "cpu" else torch.cuda.get_device_name()
         wait = (lambda: None) if device == "cpu" else torch.cuda.synchronize
         compiled = torch.compile(lambda x, p: functional.dropout(x, p, True)) if device == "cuda" else None
@@ -171,7 +182,8 @@ def tinygrad_cpu(sizes, ps):
 def main():
     sizes = [int(size) for size in sys.argv[1].split(",")]
     ps = [float(p) for p in sys.argv[2].split(",")]
-    for peer in (pytorch, triton_low_memory, jax_cpu, tinygrad_cpu):
+    peers = {"cpu": (pytorch_cpu, jax_cpu, tinygrad_cpu), "gpu": (pytorch_gpu, triton_low_memory)}
+    for peer in [peer for device in sys.argv[3:] or peers for peer in peers[device]]:
         try:
             peer(sizes, ps)
         except Exception as error:  # one peer that is missing or broken leaves the others to be timed

@@ -129,11 +129,11 @@ fn expected_adapters(found: &[String]) -> Result<(), Failed> {
 }
 
 /// The tile that an adapter's kernels do not have unless they are told to.
-fn other_tile(adapter: &wgpu::Adapter) -> Option<TileSize> {
-    Some(match context(adapter).kernels().tile() {
+fn other_tile(adapter: &wgpu::Adapter) -> TileSize {
+    match context(adapter).kernels().tile() {
         TileSize::Elements16 => TileSize::Bytes16,
         TileSize::Bytes16 => TileSize::Elements16,
-    })
+    }
 }
 
 fn context(adapter: &wgpu::Adapter) -> Context {
@@ -314,7 +314,7 @@ fn read_as<T: bytemuck::Pod>(kernels: &Kernels, buffer: &wgpu::Buffer) -> Vec<T>
 fn longer_than_a_binding(adapter: &wgpu::Adapter) {
     let options = KernelOptions {
         max_binding_bytes: 60 << 20,
-        tile: other_tile(adapter),
+        tile: Some(other_tile(adapter)),
         ..KernelOptions::default()
     };
     let elements = (40 << 20) + 13;
@@ -464,7 +464,7 @@ fn samples(adapter: &wgpu::Adapter) {
 /// Shards along each dimension, other orders, shared decisions: whole, and in short windows.
 fn mapped_windows(adapter: &wgpu::Adapter) {
     let small = KernelOptions {
-        tile: other_tile(adapter),
+        tile: Some(other_tile(adapter)),
         // One aligned window of a bit mask where offsets are multiples of 256 bytes.
         max_binding_bytes: 9000,
         workgroup_size: 32,
@@ -559,7 +559,7 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
 /// A seed for each row, rows longer than a window and shorter than a tile among them.
 fn seeds_in_windows(adapter: &wgpu::Adapter) {
     let small = KernelOptions {
-        tile: other_tile(adapter),
+        tile: Some(other_tile(adapter)),
         max_binding_bytes: 9000,
         workgroup_size: 32,
         ..KernelOptions::default()
@@ -631,7 +631,7 @@ fn neighbours_in_windows(adapter: &wgpu::Adapter) {
         }
     }
     let small = KernelOptions {
-        tile: other_tile(adapter),
+        tile: Some(other_tile(adapter)),
         max_binding_bytes: 9000,
         workgroup_size: 32,
         ..KernelOptions::default()

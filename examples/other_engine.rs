@@ -53,6 +53,17 @@ struct Call {
     has_residual: bool,
     /// What the device binds at most.
     max_binding_bytes: Option<u64>,
+    #[serde(default)]
+    tile: Tile,
+}
+
+/// What an invocation has of a tensor: bytes for GPUs.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tile {
+    Elements16,
+    #[default]
+    Bytes16,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -186,7 +197,10 @@ fn dispatches(call: &Call) -> Result<Vec<Dispatch>, Box<dyn Error>> {
         }),
         operation: operation(call)?,
         multiply: Multiply::Emulated,
-        tile: TileSize::Bytes16,
+        tile: match call.tile {
+            Tile::Elements16 => TileSize::Elements16,
+            Tile::Bytes16 => TileSize::Bytes16,
+        },
         // What every WebGPU device grants.
         limits: PlanLimits {
             max_binding_bytes: call.max_binding_bytes.unwrap_or(128 << 20),

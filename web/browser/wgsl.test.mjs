@@ -11,7 +11,10 @@ import { deviceOf, pipelineOf } from "./dawn.mjs";
 const { REPOSITORY, OTHER_ENGINE, WGSL_FOLDER, VK_DRIVER_FILES } = process.env;
 assert(REPOSITORY && OTHER_ENGINE && WGSL_FOLDER, "run by cargo xtask test-web");
 const SHADERS = join(WGSL_FOLDER, "wgsl");
-const calls = callsOf(join(REPOSITORY, "tests/vectors"));
+const TILES = ["elements16", "bytes16"];
+const calls = callsOf(join(REPOSITORY, "tests/vectors")).flatMap((known) =>
+  TILES.map((tile) => ({ ...known, call: { ...known.call, tile } })),
+);
 
 before(() => {
   rmSync(WGSL_FOLDER, { recursive: true, force: true });

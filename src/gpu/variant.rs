@@ -165,7 +165,7 @@ pub enum MaskSource {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
-    /// The element offset is a multiple of the 16 elements of a tile: the usual case, and the faster one.
+    /// The element offset is a multiple of 16, as many elements as the larger tile has: the usual case, and the faster one.
     Aligned,
     /// Anywhere.
     Shifted,
@@ -191,7 +191,7 @@ impl Stream {
     ];
 }
 
-/// Whether a dispatch covers whole tiles of 16 elements (32 where bits are stored) or any length.
+/// Whether a dispatch covers a multiple of 16 elements (32 where bits are stored), whole tiles of either size, or any length.
 ///
 /// # Examples
 ///

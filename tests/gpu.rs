@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::backend::Backend;
-use common::{Bits, checks, ordinary, painted};
+use common::{Bits, checks, ordinary, painted, rounded};
 use half::{bf16, f16};
 use libtest_mimic::{Arguments, Failed, Trial};
 use wgpu_dropout::gpu::blocking::{self, Context};
@@ -629,6 +629,45 @@ fn neighbours_in_windows(adapter: &wgpu::Adapter) {
                 T::assert_same(&dbias, &expected, &format!("{shape}, gradient of the bias"));
             }
         }
+
+        // Zeros of either sign and numbers that cancel, each beside each: nothing that hardware is not trusted with.
+        let values = [0.0, -0.0, 1.5, -1.5].map(rounded::<T>);
+        let (rows, columns) = (16, 64);
+        let of = |value: fn(usize, usize) -> usize| -> Vec<T> {
+            let all = (0..rows).flat_map(|row| (0..columns).map(move |column| value(row, column) % 4));
+            all.map(|n| values[n]).collect()
+        };
+        let (x, bias, residual) = (of(|row, _| row), of(|_, column| column), of(|row, _| row / 4));
+        for (has_bias, has_residual) in [(true, true), (true, false), (false, true)] {
+            let neighbours = Neighbours {
+                bias: has_bias.then_some(&bias[..columns]),
+                residual: has_residual.then_some(&residual[..]),
+            };
+            let dropout = Dropout::new(0.3, 6).unwrap();
+            let (mut y, mut expected) = (x.clone(), x.clone());
+            reference::forward_fused(&dropout, &x, neighbours, &mut expected).unwrap();
+            context.forward_fused(&dropout, &x, neighbours, &mut y).unwrap();
+            let which = format!("{:?}, zeros, bias {has_bias}, residual {has_residual}", T::DTYPE);
+            T::assert_same(&y, &expected, &which);
+        }
+        // Columns of minus zeros, of numbers that cancel, of minus zeros and one plus zero, of numbers that don't.
+        let dx: Vec<T> = (0..64 * columns)
+            .map(|i| match (i / columns, i % columns % 4) {
+                (_, 0) => 1,
+                (row, 1) => 2 + row % 2,
+                (row, 2) => usize::from(row != 9),
+                (row, _) => 2 + usize::from(row < 5),
+            })
+            .map(|n| values[n])
+            .collect();
+        let (mut dbias, mut expected) = (vec![x[0]; columns], vec![x[0]; columns]);
+        reference::bias_gradient(&dx, &mut expected).unwrap();
+        context.bias_gradient(&dx, &mut dbias).unwrap();
+        T::assert_same(
+            &dbias,
+            &expected,
+            &format!("{:?}, zeros, gradient of the bias", T::DTYPE),
+        );
     }
     let small = KernelOptions {
         tile: Some(other_tile(adapter)),

@@ -94,12 +94,15 @@ pub fn painted<T: Element + Bits>(length: usize) -> Vec<T> {
 /// Ordinary numbers, whose sum depends on the order.
 pub fn ordinary<T: Element + Bits>(length: usize) -> Vec<T> {
     (0..length)
-        .map(|i| (i as f32 * 0.37).sin() * f32::from_bits(0x3f80_1234))
-        .map(|value| match T::DTYPE {
-            DType::F32 => value.to_bits(),
-            DType::F16 => f16::from_f32(value).to_bits().into(),
-            DType::Bf16 => bf16::from_f32(value).to_bits().into(),
-        })
-        .map(T::from_bits32)
+        .map(|i| rounded((i as f32 * 0.37).sin() * f32::from_bits(0x3f80_1234)))
         .collect()
+}
+
+/// A number as an element.
+pub fn rounded<T: Element + Bits>(value: f32) -> T {
+    T::from_bits32(match T::DTYPE {
+        DType::F32 => value.to_bits(),
+        DType::F16 => f16::from_f32(value).to_bits().into(),
+        DType::Bf16 => bf16::from_f32(value).to_bits().into(),
+    })
 }

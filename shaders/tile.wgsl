@@ -6,6 +6,9 @@
 // makes the others, for nothing stores it.
 const QUADS: u32 = TILE / 4u;
 
+// Tiles whose bits are a word of a bit mask.
+const TILES_PER_WORD: u32 = 32u / TILE;
+
 // Element bits, left-aligned: f32 as it is, 16-bit types in the upper half of the word.
 struct Tile {
     a: vec4<u32>,

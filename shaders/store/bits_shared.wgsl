@@ -2,8 +2,6 @@
 // Entry point that stores the bit mask where several invocations have a word of it: one tile each, put together in the
 // workgroup, which is a multiple of as many. Expects invocation.wgsl, tile.wgsl, do_tile of apply_tile.wgsl, mask_out.
 
-const TILES_PER_MASK_WORD: u32 = 32u / TILE;
-
 // The bits of a tile each, where they are in their word; by four, as they are read.
 var<workgroup> decided: array<vec4<u32>, workgroup_size / 4u>;
 
@@ -18,14 +16,14 @@ fn main(
     if tile * TILE < params.elements {
         bits = bits_from_keep(do_tile(tile)) & ((1u << TILE) - 1u);
     }
-    decided[local / 4u][local % 4u] = bits << (local % TILES_PER_MASK_WORD * TILE);
+    decided[local / 4u][local % 4u] = bits << (local % TILES_PER_WORD * TILE);
     workgroupBarrier();
-    if local < workgroup_size / TILES_PER_MASK_WORD {
-        let word = (tile - local) / TILES_PER_MASK_WORD + local;
+    if local < workgroup_size / TILES_PER_WORD {
+        let word = (tile - local) / TILES_PER_WORD + local;
         if word * 32u < params.elements {
-            let first = local * (TILES_PER_MASK_WORD / 4u);
+            let first = local * (TILES_PER_WORD / 4u);
             var four = decided[first];
-            if TILES_PER_MASK_WORD == 8u {
+            if TILES_PER_WORD == 8u {
                 four |= decided[first + 1u];
             }
             mask_out[word] = four.x | four.y | four.z | four.w;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Tiles that follow each other in the stream from the start of a block that a tile may start with: so wherever the
-// element offset is a multiple of 16. Expects share.wgsl, blocks.wgsl, IS_EMULATED of the
-// multiply file, params.
+// element offset is a multiple of 16. Expects share.wgsl, blocks.wgsl, IS_EMULATED of the multiply
+// file, params.
 
 // What the blocks have in common whose lower word has carried over into the upper one, or has not.
 fn neighbours_from(is_carried: bool) -> Neighbours {

@@ -57,34 +57,35 @@ def pytorch(sizes, ps, device):
     import torch.nn.functional as functional
 
     torch.set_num_threads(THREADS)
-    if device == "cpu" or torch.cuda.is_available():
-        name = "CPU" if device == "cpu" else torch.cuda.get_device_name()
-        wait = (lambda: None) if device == "cpu" else torch.cuda.synchronize
-        compiled = torch.compile(lambda x, p: functional.dropout(x, p, True)) if device == "cuda" else None
-        for elements in sizes:
-            x = torch.rand(elements, device=device) + 0.5
-            gradient = torch.rand(elements, device=device)
-            leaf = x.clone().requires_grad_()
-            for p in ps:
-                kept_share_is_right(int((functional.dropout(x, p, True) != 0).sum()), elements, p)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("needs an NVIDIA GPU")
+    name = "CPU" if device == "cpu" else torch.cuda.get_device_name()
+    wait = (lambda: None) if device == "cpu" else torch.cuda.synchronize
+    compiled = torch.compile(lambda x, p: functional.dropout(x, p, True)) if device == "cuda" else None
+    for elements in sizes:
+        x = torch.rand(elements, device=device) + 0.5
+        gradient = torch.rand(elements, device=device)
+        leaf = x.clone().requires_grad_()
+        for p in ps:
+            kept_share_is_right(int((functional.dropout(x, p, True) != 0).sum()), elements, p)
 
-                def forward():
-                    functional.dropout(x, p, True)
-                    wait()
+            def forward():
+                functional.dropout(x, p, True)
+                wait()
 
-                def both():
-                    leaf.grad = None
-                    functional.dropout(leaf, p, True).backward(gradient)
-                    wait()
+            def both():
+                leaf.grad = None
+                functional.dropout(leaf, p, True).backward(gradient)
+                wait()
 
-                def forward_compiled():
-                    compiled(x, p)
-                    wait()
+            def forward_compiled():
+                compiled(x, p)
+                wait()
 
-                report("PyTorch", torch.__version__, name, "forward", "fresh", elements, p, forward)
-                report("PyTorch", torch.__version__, name, "forward + backward", "fresh", elements, p, both)
-                if compiled:
-                    report("torch.compile", torch.__version__, name, "forward", "fresh", elements, p, forward_compiled)
+            report("PyTorch", torch.__version__, name, "forward", "fresh", elements, p, forward)
+            report("PyTorch", torch.__version__, name, "forward + backward", "fresh", elements, p, both)
+            if compiled:
+                report("torch.compile", torch.__version__, name, "forward", "fresh", elements, p, forward_compiled)
 
 
 def triton_low_memory(sizes, ps):

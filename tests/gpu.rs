@@ -4,7 +4,7 @@
 //! (as `name/backend`, separated by commas; `cargo xtask test` sets it to what it has provided).
 //!
 //! Sweeps over every variant, every f32 pattern and more than 2^32 elements take many minutes, most of them the drivers'
-//! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`.
+//! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`. `WGPU_DROPOUT_SWEEP=crossed` halves the first.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
@@ -48,11 +48,17 @@ fn main() {
         })
     };
     // The longest first, for they are begun in this order: none is left to one core in the end.
-    trials.extend(
-        adapters
-            .iter()
-            .map(|adapter| test(adapter, "every variant equals the reference", every_variant).with_ignored_flag(true)),
-    );
+    for (n, adapter) in adapters.iter().enumerate() {
+        for kind in kinds(adapter, n) {
+            let name = format!("{}: every variant of {kind:?}", adapter_name(adapter));
+            let adapter = adapter.clone();
+            let trial = Trial::test(name, move || {
+                every_variant(&adapter, kind);
+                Ok(())
+            });
+            trials.push(trial.with_ignored_flag(true));
+        }
+    }
     for adapter in &adapters {
         if is_quick(adapter) {
             let mut long = |check: &str, run: fn(&wgpu::Adapter)| {
@@ -128,6 +134,11 @@ fn expected_adapters(found: &[String]) -> Result<(), Failed> {
     Ok(())
 }
 
+/// How kernels multiply, where their parameters are, how large their tiles are.
+type Kind = (Multiply, ParameterPath, TileSize);
+
+const TILES: [TileSize; 2] = [TileSize::Elements16, TileSize::Bytes16];
+
 /// The tile that an adapter's kernels do not have unless they are told to.
 fn other_tile(adapter: &wgpu::Adapter) -> TileSize {
     match context(adapter).kernels().tile() {
@@ -153,20 +164,46 @@ fn assert_equal(comparisons: &[Comparison]) {
     );
 }
 
-fn every_variant(adapter: &wgpu::Adapter) {
+/// The kinds of kernels that an adapter is swept with: all, or where `WGPU_DROPOUT_SWEEP` is `crossed` and it is a processor half of
+/// them, in which any two of the three choices still meet. It is one half or the other by the adapter's number: two have them all.
+fn kinds(adapter: &wgpu::Adapter, number: usize) -> Vec<Kind> {
+    let crossed = adapter.get_info().device_type == wgpu::DeviceType::Cpu
+        && std::env::var("WGPU_DROPOUT_SWEEP").is_ok_and(|sweep| sweep == "crossed");
+    Coverage::parts(adapter.features(), &adapter.limits())
+        .into_iter()
+        .flat_map(|part| match part {
+            Coverage::Kind(multiply, parameters, _) => TILES.map(|tile| (multiply, parameters, tile)),
+            other => panic!("a part of no kind: {other:?}"),
+        })
+        .filter(|&(multiply, parameters, tile)| {
+            let choices = [
+                multiply == Multiply::Int64,
+                parameters == ParameterPath::Uniform,
+                tile == TileSize::Bytes16,
+            ];
+            let chosen = choices.into_iter().filter(|&choice| choice).count();
+            !crossed || (chosen + number) % 2 == 0
+        })
+        .collect()
+}
+
+fn every_variant(adapter: &wgpu::Adapter, (multiply, parameters, tile): Kind) {
     let context = context(adapter);
     let kernels = context.kernels();
     let comparisons = pollster::block_on(self_test::run(
         kernels.device(),
         kernels.queue(),
-        Coverage::Every,
+        Coverage::Kind(multiply, parameters, Some(tile)),
         |_, _| {},
     ))
     .unwrap();
-    // The multiply, 6 masks alone and 64 operations for each element type, for each kind of kernels; all of the latter but the
-    // gradient of a bias again with tiles of the other size.
-    let kinds = if kernels.multiply() == Multiply::Int64 { 4 } else { 2 };
-    assert_eq!(comparisons.len(), kinds * (1 + 6 + 3 * 64 + 3 * 63));
+    // The multiply, 6 masks alone and 64 operations for each element type; with tiles of the second size all of the latter but the
+    // gradient of a bias.
+    let operations = match tile {
+        TileSize::Elements16 => 1 + 6 + 3 * 64,
+        TileSize::Bytes16 => 3 * 63,
+    };
+    assert_eq!(comparisons.len(), operations);
     assert!(comparisons.iter().all(|comparison| comparison.cases > 0));
     assert_equal(&comparisons);
 }

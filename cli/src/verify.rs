@@ -4,9 +4,9 @@ use std::error::Error;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use wgpu_dropout::gpu::KernelOptions;
 use wgpu_dropout::gpu::blocking::Context;
 use wgpu_dropout::gpu::self_test::{self, Comparison, Coverage};
-use wgpu_dropout::gpu::{KernelOptions, Multiply, ParameterPath};
 use wgpu_dropout::{DType, wgpu};
 
 use crate::adapters;
@@ -73,40 +73,30 @@ pub fn run(arguments: &Verify) -> Result<bool, Box<dyn Error>> {
     Ok(reports.iter().all(|report| report.equal))
 }
 
-/// Each way to multiply and each way of the parameters in a thread and with a device of its own, as many at once as there are
-/// cores: nearly all of the time is the driver's compiler's, which works on one pipeline of a device after the other.
+/// The parts of the self-test, each in a thread and with a device of its own, as many at once as there are cores: nearly all of
+/// the time is the driver's compiler's, which works on one pipeline of a device after the other.
 fn every_variant(
     adapter: &wgpu::Adapter,
     context: &Context,
     bar: &ProgressBar,
 ) -> Result<Vec<Comparison>, Box<dyn Error>> {
-    let kernels = context.kernels();
-    let ways: Vec<_> = [Multiply::Emulated, Multiply::Int64]
-        .into_iter()
-        .filter(|&multiply| multiply == Multiply::Emulated || multiply == kernels.multiply())
-        .flat_map(|multiply| {
-            [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| (multiply, parameters))
-        })
-        .filter(|&(_, parameters)| parameters == ParameterPath::Uniform || parameters == kernels.parameters())
-        .collect();
-    let compare = |multiply, parameters| -> Result<Vec<Comparison>, String> {
+    let device = context.kernels().device();
+    let parts = Coverage::parts(device.features(), &device.limits());
+    let compare = |part| -> Result<Vec<Comparison>, String> {
         let context = Context::with_adapter(adapter, &KernelOptions::default()).map_err(|error| error.to_string())?;
         let (device, queue) = (context.kernels().device(), context.kernels().queue());
-        let run = self_test::run(device, queue, Coverage::Ways(multiply, parameters), |_, total| {
-            bar.set_length((total * ways.len()) as u64);
+        let run = self_test::run(device, queue, part, |_, total| {
+            bar.set_length((total * parts.len()) as u64);
             bar.inc(1);
         });
         pollster::block_on(run).map_err(|error| error.to_string())
     };
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
     let mut comparisons = Vec::new();
-    for ways in ways.chunks(at_once) {
+    for parts in parts.chunks(at_once) {
         let compared: Vec<_> = std::thread::scope(|scope| {
             let compare = &compare;
-            let threads: Vec<_> = ways
-                .iter()
-                .map(|&(multiply, parameters)| scope.spawn(move || compare(multiply, parameters)))
-                .collect();
+            let threads: Vec<_> = parts.iter().map(|&part| scope.spawn(move || compare(part))).collect();
             threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         for compared in compared {

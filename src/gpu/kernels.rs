@@ -262,10 +262,11 @@ impl Kernels {
             .min(limits.max_compute_invocations_per_workgroup);
         in_range("workgroup_size", options.workgroup_size, largest)?;
 
+        let features = device.features();
         let multiply = match options.multiply {
-            None if has_int64(device) => Multiply::Int64,
+            None if has_int64(features) => Multiply::Int64,
             None => Multiply::Emulated,
-            Some(Multiply::Int64) if !has_int64(device) => {
+            Some(Multiply::Int64) if !has_int64(features) => {
                 return Err(KernelsError::Feature {
                     option: "Multiply::Int64",
                     feature: "SHADER_INT64",
@@ -274,9 +275,9 @@ impl Kernels {
             Some(multiply) => multiply,
         };
         let parameters = match options.parameters {
-            None if has_immediates(device) => ParameterPath::Immediates,
+            None if has_immediates(features, &limits) => ParameterPath::Immediates,
             None => ParameterPath::Uniform,
-            Some(ParameterPath::Immediates) if !has_immediates(device) => {
+            Some(ParameterPath::Immediates) if !has_immediates(features, &limits) => {
                 return Err(KernelsError::Feature {
                     option: "ParameterPath::Immediates",
                     feature: "IMMEDIATES (with max_immediate_size of at least 64)",
@@ -476,12 +477,12 @@ fn best_tile(device: &wgpu::Device) -> TileSize {
     }
 }
 
-pub(crate) fn has_int64(device: &wgpu::Device) -> bool {
-    device.features().contains(wgpu::Features::SHADER_INT64)
+pub(crate) fn has_int64(features: wgpu::Features) -> bool {
+    features.contains(wgpu::Features::SHADER_INT64)
 }
 
-pub(crate) fn has_immediates(device: &wgpu::Device) -> bool {
-    device.features().contains(wgpu::Features::IMMEDIATES) && device.limits().max_immediate_size >= PARAMS_BYTES
+pub(crate) fn has_immediates(features: wgpu::Features, limits: &wgpu::Limits) -> bool {
+    features.contains(wgpu::Features::IMMEDIATES) && limits.max_immediate_size >= PARAMS_BYTES
 }
 
 impl Inner {

@@ -175,9 +175,63 @@ pub enum Coverage {
     Chosen,
     /// Every way to multiply and every way of the parameters that the device can, and tiles of either size.
     Every,
-    /// One way to multiply and one of the parameters, and tiles of either size: a part of [`Every`](Self::Every), for those who
-    /// go through it in several threads, each with a device of its own.
-    Ways(Multiply, ParameterPath),
+    /// A part of [`Every`](Self::Every): one way to multiply, one of the parameters, and tiles of one size or, where none is
+    /// named, of either.
+    Kind(Multiply, ParameterPath, Option<TileSize>),
+}
+
+impl Coverage {
+    /// [`Every`](Self::Every) in parts, for those who go through it in several threads, each with a device of its own: the ways
+    /// to multiply and of the parameters that a device has, each with tiles of either size, whose pipelines are partly the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wgpu_dropout::gpu::self_test::Coverage;
+    /// use wgpu_dropout::gpu::{Multiply, ParameterPath};
+    /// use wgpu_dropout::wgpu::{Features, Limits};
+    ///
+    /// // A browser's device.
+    /// let parts = Coverage::parts(Features::empty(), &Limits::default());
+    /// assert_eq!(parts, [Coverage::Kind(Multiply::Emulated, ParameterPath::Uniform, None)]);
+    /// ```
+    #[must_use]
+    pub fn parts(features: wgpu::Features, limits: &wgpu::Limits) -> Vec<Self> {
+        let multiplies = [Multiply::Emulated, Multiply::Int64].into_iter();
+        multiplies
+            .filter(|&multiply| multiply == Multiply::Emulated || has_int64(features))
+            .flat_map(|multiply| {
+                [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| (multiply, parameters))
+            })
+            .filter(|&(_, parameters)| parameters == ParameterPath::Uniform || has_immediates(features, limits))
+            .map(|(multiply, parameters)| Self::Kind(multiply, parameters, None))
+            .collect()
+    }
+
+    fn options(self) -> KernelOptions {
+        match self {
+            Self::Chosen | Self::Every => KernelOptions::default(),
+            Self::Kind(multiply, parameters, _) => KernelOptions {
+                multiply: Some(multiply),
+                parameters: Some(parameters),
+                ..KernelOptions::default()
+            },
+        }
+    }
+
+    /// Which of the operations are gone through, with which tiles where these are not the device's: what has no tiles with
+    /// the first size of them only.
+    fn operations(self, subjects: &[Subject]) -> impl Iterator<Item = (Option<TileSize>, &Subject)> {
+        let tiles = match self {
+            Self::Chosen => vec![None],
+            Self::Kind(_, _, tile @ Some(_)) => vec![tile],
+            Self::Every | Self::Kind(_, _, None) => TileSize::ALL.map(Some).to_vec(),
+        };
+        tiles.into_iter().flat_map(move |tile| {
+            let has = move |subject: &&Subject| tile.is_none_or(|tile| tile == TileSize::ALL[0]) || subject.has_tiles();
+            subjects.iter().filter(has).map(move |subject| (tile, subject))
+        })
+    }
 }
 
 /// A case: how long, from where, how likely.
@@ -754,30 +808,6 @@ fn unreachable_case() -> RunError {
     DeviceError::Validation("the self-test's own table holds a p outside [0, 1]".to_owned()).into()
 }
 
-/// The kinds of kernels that a coverage goes through.
-fn options_of(device: &wgpu::Device, coverage: Coverage) -> Vec<KernelOptions> {
-    let of = |(multiply, parameters)| KernelOptions {
-        multiply: Some(multiply),
-        parameters: Some(parameters),
-        ..KernelOptions::default()
-    };
-    match coverage {
-        Coverage::Chosen => vec![KernelOptions::default()],
-        Coverage::Every => [Multiply::Emulated, Multiply::Int64]
-            .into_iter()
-            .flat_map(|multiply| {
-                [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| (multiply, parameters))
-            })
-            .filter(|&(multiply, parameters)| {
-                (multiply == Multiply::Emulated || has_int64(device))
-                    && (parameters == ParameterPath::Uniform || has_immediates(device))
-            })
-            .map(of)
-            .collect(),
-        Coverage::Ways(multiply, parameters) => vec![of((multiply, parameters))],
-    }
-}
-
 /// The choices of kernels in a few words.
 fn describe(kernels: &Kernels) -> String {
     let multiply = match kernels.multiply() {
@@ -822,27 +852,21 @@ pub async fn run(
     coverage: Coverage,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Vec<Comparison>, SelfTestError> {
-    let kinds = options_of(device, coverage);
+    let parts = match coverage {
+        Coverage::Every => Coverage::parts(device.features(), &device.limits()),
+        part => vec![part],
+    };
     let subjects = Subject::all();
-    let tiles = |kernels: &Kernels| match coverage {
-        Coverage::Chosen => vec![kernels.clone()],
-        Coverage::Every | Coverage::Ways(..) => TileSize::ALL.map(|tile| kernels.with_tile(tile)).to_vec(),
-    };
-    let again = match coverage {
-        Coverage::Chosen => 0,
-        Coverage::Every | Coverage::Ways(..) => subjects.iter().filter(|subject| subject.has_tiles()).count(),
-    };
-    let total = kinds.len() * (subjects.len() + again);
+    let total = parts.iter().map(|part| part.operations(&subjects).count()).sum();
     let mut comparisons = Vec::with_capacity(total);
-    for options in &kinds {
+    for part in parts {
         // New kernels for each element type, since hardly a pipeline serves two and some drivers keep megabytes for each.
         for of_one_type in subjects.chunk_by(|a, b| a.dtype == b.dtype) {
-            let kernels = Kernels::with_options(device, queue, options)?;
-            for (n, kernels) in tiles(&kernels).iter().enumerate() {
-                for subject in of_one_type.iter().filter(|subject| n == 0 || subject.has_tiles()) {
-                    comparisons.push(compare(kernels, subject).await?);
-                    progress(comparisons.len(), total);
-                }
+            let kernels = Kernels::with_options(device, queue, &part.options())?;
+            for (tile, subject) in part.operations(of_one_type) {
+                let kernels = tile.map_or_else(|| kernels.clone(), |tile| kernels.with_tile(tile));
+                comparisons.push(compare(&kernels, subject).await?);
+                progress(comparisons.len(), total);
             }
         }
     }
@@ -1157,16 +1181,13 @@ mod tests {
             ..Default::default()
         });
         let mut reached = HashSet::new();
-        for options in options_of(&device, Coverage::Every) {
-            let kernels = Kernels::with_options(&device, &queue, &options).expect("kernels");
-            for kernels in TileSize::ALL.map(|tile| kernels.with_tile(tile)) {
-                for subject in Subject::all()
-                    .iter()
-                    .filter(|subject| subject.has_tiles() || kernels.tile() == TileSize::ALL[0])
-                {
-                    for n in 0..subject.cases() {
-                        pollster::block_on(compare_nth(&kernels, subject, n)).expect("a run");
-                    }
+        let subjects = Subject::all();
+        for part in Coverage::parts(device.features(), &device.limits()) {
+            let kernels = Kernels::with_options(&device, &queue, &part.options()).expect("kernels");
+            for (tile, subject) in part.operations(&subjects) {
+                let kernels = kernels.with_tile(tile.expect("a size"));
+                for n in 0..subject.cases() {
+                    pollster::block_on(compare_nth(&kernels, subject, n)).expect("a run");
                 }
             }
             reached.extend(kernels.built());

@@ -24,10 +24,13 @@ before(() => {
   execFileSync(OTHER_ENGINE, [WGSL_FOLDER, file], { stdio: "inherit" });
 });
 
-test("every shader passes Tint", async () => {
+// The sums of a bias's gradient, and the pair of shaders that fill parameters in.
+const isRun = (file) => !/bias-gradient|device-call/.test(file);
+
+test("shaders that are not run here pass Tint", async () => {
   const device = await deviceOf(["backend=null"]);
-  const files = readdirSync(SHADERS);
-  assert(files.length > 700, `${files.length} shaders`);
+  const files = readdirSync(SHADERS).filter((file) => !isRun(file));
+  assert(files.length > 10, `${files.length} shaders`);
   for (const file of files) {
     const text = readFileSync(join(SHADERS, file), "utf8");
     await assert.doesNotReject(pipelineOf(device, text), file);
@@ -113,8 +116,8 @@ test("every variant runs on Dawn to the known answers", async () => {
   for (const shader of new Set(recipes.flat().map(({ shader }) => shader))) {
     pipelines.set(shader, await pipelineOf(device, readFileSync(join(SHADERS, shader), "utf8")));
   }
-  // Everything but the sums of a bias's gradient and the pair of shaders that fill parameters in.
-  const variants = readdirSync(SHADERS).filter((file) => !/bias-gradient|device-call/.test(file));
+  const variants = readdirSync(SHADERS).filter(isRun);
+  assert(variants.length > 1000, `${variants.length} variants`);
   assert.deepEqual([...pipelines.keys()].sort(), variants.sort());
 
   const followed = calls.map((call, n) => ({ ...call, recipe: recipes[n] }));

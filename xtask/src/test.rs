@@ -82,6 +82,9 @@ pub fn run() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// With what the GPU tests sweep; `all` for every variant on each adapter, as `wgpu-dropout verify` does.
+const SWEEP: &str = "WGPU_DROPOUT_SWEEP";
+
 /// What of the library is run, once its tests are built.
 fn library_tests(environment: &Environment) -> Result<(), Failure> {
     let mut tests = cargo();
@@ -90,11 +93,15 @@ fn library_tests(environment: &Environment) -> Result<(), Failure> {
         tests.args(["test", "--all-features"]).args(library()).envs(environment),
     )?;
     let mut sweeps = cargo();
-    // Every variant, every f32 pattern, more than 2^32 elements: what `cargo test` alone leaves out.
+    // Every variant, every f32 pattern, more than 2^32 elements: what `cargo test` alone leaves out. Where the adapters are software,
+    // each has half of the variants: compiling all of them on all takes longer than everything else here.
     sweeps
         .args(["test", "--all-features", "--test", "gpu"])
         .args(library())
         .args(["--", "--ignored"]);
+    if env::var_os(SWEEP).is_none() {
+        sweeps.env(SWEEP, "crossed");
+    }
     step("sweeps", sweeps.envs(environment))?;
     let mut benches = cargo();
     // Each once, on small tensors: that they run and check their results. The same packages as before, so that nothing

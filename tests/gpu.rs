@@ -4,7 +4,7 @@
 //! (as `name/backend`, separated by commas; `cargo xtask test` sets it to what it has provided).
 //!
 //! Sweeps over every variant, every f32 pattern and more than 2^32 elements take many minutes, most of them the drivers'
-//! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`. `WGPU_DROPOUT_SWEEP=crossed` halves the first.
+//! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`. Several adapters can share the first.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
@@ -48,12 +48,12 @@ fn main() {
         })
     };
     // The longest first, for they are begun in this order: none is left to one core in the end.
-    for (n, adapter) in adapters.iter().enumerate() {
-        for kind in kinds(adapter, n) {
-            let name = format!("{}: every variant of {kind:?}", adapter_name(adapter));
+    for adapter in &adapters {
+        for part in parts(adapter) {
+            let name = format!("{}: every variant of {part:?}", adapter_name(adapter));
             let adapter = adapter.clone();
             let trial = Trial::test(name, move || {
-                every_variant(&adapter, kind);
+                every_variant(&adapter, part);
                 Ok(())
             });
             trials.push(trial.with_ignored_flag(true));
@@ -134,11 +134,6 @@ fn expected_adapters(found: &[String]) -> Result<(), Failed> {
     Ok(())
 }
 
-/// How kernels multiply, where their parameters are, how large their tiles are.
-type Kind = (Multiply, ParameterPath, TileSize);
-
-const TILES: [TileSize; 2] = [TileSize::Elements16, TileSize::Bytes16];
-
 /// The tile that an adapter's kernels do not have unless they are told to.
 fn other_tile(adapter: &wgpu::Adapter) -> TileSize {
     match context(adapter).kernels().tile() {
@@ -164,44 +159,35 @@ fn assert_equal(comparisons: &[Comparison]) {
     );
 }
 
-/// The kinds of kernels that an adapter is swept with: all, or where `WGPU_DROPOUT_SWEEP` is `crossed` and it is a processor half of
-/// them, in which any two of the three choices still meet. It is one half or the other by the adapter's number: two have them all.
-fn kinds(adapter: &wgpu::Adapter, number: usize) -> Vec<Kind> {
-    let crossed = adapter.get_info().device_type == wgpu::DeviceType::Cpu
-        && std::env::var("WGPU_DROPOUT_SWEEP").is_ok_and(|sweep| sweep == "crossed");
-    Coverage::parts(adapter.features(), &adapter.limits())
-        .into_iter()
-        .flat_map(|part| match part {
-            Coverage::Kind(multiply, parameters, _) => TILES.map(|tile| (multiply, parameters, tile)),
-            other => panic!("a part of no kind: {other:?}"),
-        })
-        .filter(|&(multiply, parameters, tile)| {
-            let choices = [
-                multiply == Multiply::Int64,
-                parameters == ParameterPath::Uniform,
-                tile == TileSize::Bytes16,
-            ];
-            let chosen = choices.into_iter().filter(|&choice| choice).count();
-            !crossed || (chosen + number) % 2 == 0
-        })
-        .collect()
+/// What an adapter is swept with: every variant. Where `WGPU_DROPOUT_SWEEP` is `shared`, others do that, and llvmpipe, whose compiler
+/// takes twice as long, has only the kernels that it would choose and those that differ from them in every choice.
+fn parts(adapter: &wgpu::Adapter) -> Vec<Coverage> {
+    let all = Coverage::parts(adapter.features(), &adapter.limits());
+    let shared = std::env::var("WGPU_DROPOUT_SWEEP").is_ok_and(|sweep| sweep == "shared");
+    if !shared || !is_llvmpipe(adapter) {
+        return all;
+    }
+    let with = |part: &Coverage, tile| match *part {
+        Coverage::Kind(multiply, parameters, _) => Coverage::Kind(multiply, parameters, Some(tile)),
+        other => other,
+    };
+    vec![
+        with(&all[0], TileSize::Elements16),
+        with(&all[all.len() - 1], TileSize::Bytes16),
+    ]
 }
 
-fn every_variant(adapter: &wgpu::Adapter, (multiply, parameters, tile): Kind) {
+fn every_variant(adapter: &wgpu::Adapter, part: Coverage) {
     let context = context(adapter);
     let kernels = context.kernels();
-    let comparisons = pollster::block_on(self_test::run(
-        kernels.device(),
-        kernels.queue(),
-        Coverage::Kind(multiply, parameters, Some(tile)),
-        |_, _| {},
-    ))
-    .unwrap();
+    let comparisons = pollster::block_on(self_test::run(kernels.device(), kernels.queue(), part, |_, _| {})).unwrap();
     // The multiply, 6 masks alone and 64 operations for each element type; with tiles of the second size all of the latter but the
     // gradient of a bias.
-    let operations = match tile {
-        TileSize::Elements16 => 1 + 6 + 3 * 64,
-        TileSize::Bytes16 => 3 * 63,
+    let (first, second) = (1 + 6 + 3 * 64, 3 * 63);
+    let operations = match part {
+        Coverage::Kind(_, _, Some(TileSize::Elements16)) => first,
+        Coverage::Kind(_, _, Some(TileSize::Bytes16)) => second,
+        _ => first + second,
     };
     assert_eq!(comparisons.len(), operations);
     assert!(comparisons.iter().all(|comparison| comparison.cases > 0));
@@ -219,11 +205,14 @@ fn every_16_bit_pattern(adapter: &wgpu::Adapter) {
     }
 }
 
+fn is_llvmpipe(adapter: &wgpu::Adapter) -> bool {
+    adapter.get_info().name.to_lowercase().contains("llvmpipe")
+}
+
 /// 2^32 elements take long on the slower software adapters; one of them, and every real GPU, will do.
 fn is_quick(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();
-    info.device_type != wgpu::DeviceType::Cpu
-        || (info.backend == wgpu::Backend::Vulkan && info.name.to_lowercase().contains("llvmpipe"))
+    info.device_type != wgpu::DeviceType::Cpu || (info.backend == wgpu::Backend::Vulkan && is_llvmpipe(adapter))
 }
 
 fn every_f32_pattern(adapter: &wgpu::Adapter) {

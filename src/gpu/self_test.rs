@@ -183,6 +183,7 @@ pub enum Coverage {
 impl Coverage {
     /// [`Every`](Self::Every) in parts, for those who go through it in several threads, each with a device of its own: the ways
     /// to multiply and of the parameters that a device has, each with tiles of either size, whose pipelines are partly the same.
+    /// The first are what kernels choose there, the last what any device has.
     ///
     /// # Examples
     ///
@@ -197,7 +198,7 @@ impl Coverage {
     /// ```
     #[must_use]
     pub fn parts(features: wgpu::Features, limits: &wgpu::Limits) -> Vec<Self> {
-        let multiplies = [Multiply::Emulated, Multiply::Int64].into_iter();
+        let multiplies = [Multiply::Int64, Multiply::Emulated].into_iter();
         multiplies
             .filter(|&multiply| multiply == Multiply::Emulated || has_int64(features))
             .flat_map(|multiply| {

@@ -11,6 +11,9 @@ use crate::{Failure, artifact, cargo, guide, mpi, root, succeed, web};
 const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
 const SWIFTSHADER: &str = "swiftshader/vulkan";
 
+/// Whether adapters share the sweep over every variant: `all` if they do not.
+const SWEEP: &str = "WGPU_DROPOUT_SWEEP";
+
 /// What the library's own loop is made of.
 const LIBRARY: [&str; 4] = ["wgpu-dropout", "wgpu-dropout-cli", "wgpu-dropout-fuzz", "xtask"];
 
@@ -82,9 +85,6 @@ pub fn run() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// With what the GPU tests sweep; `all` for every variant on each adapter, as `wgpu-dropout verify` does.
-const SWEEP: &str = "WGPU_DROPOUT_SWEEP";
-
 /// What of the library is run, once its tests are built.
 fn library_tests(environment: &Environment) -> Result<(), Failure> {
     let mut tests = cargo();
@@ -93,15 +93,11 @@ fn library_tests(environment: &Environment) -> Result<(), Failure> {
         tests.args(["test", "--all-features"]).args(library()).envs(environment),
     )?;
     let mut sweeps = cargo();
-    // Every variant, every f32 pattern, more than 2^32 elements: what `cargo test` alone leaves out. Where the adapters are software,
-    // each has half of the variants: compiling all of them on all takes longer than everything else here.
+    // Every variant, every f32 pattern, more than 2^32 elements: what `cargo test` alone leaves out.
     sweeps
         .args(["test", "--all-features", "--test", "gpu"])
         .args(library())
         .args(["--", "--ignored"]);
-    if env::var_os(SWEEP).is_none() {
-        sweeps.env(SWEEP, "crossed");
-    }
     step("sweeps", sweeps.envs(environment))?;
     let mut benches = cargo();
     // Each once, on small tensors: that they run and check their results. The same packages as before, so that nothing
@@ -240,6 +236,10 @@ pub fn adapters() -> Result<Environment, Failure> {
     if adapters::provide_swiftshader()? {
         environment.extend(adapters::present_with_swiftshader());
         wanted.push(SWIFTSHADER);
+        // It has every variant, unless the caller wants that of all: twice the time of everything else here.
+        if env::var_os(SWEEP).is_none() {
+            environment.insert(SWEEP, "shared".into());
+        }
     } else {
         println!("xtask: no package with SwiftShader on this system; testing without it");
     }

@@ -159,22 +159,27 @@ fn assert_equal(comparisons: &[Comparison]) {
     );
 }
 
-/// What an adapter is swept with: every variant. Where `WGPU_DROPOUT_SWEEP` is `shared`, others do that, and llvmpipe, whose compiler
-/// takes twice as long, has only the kernels that it would choose and those that differ from them in every choice.
+/// What an adapter is swept with: every variant. Where `WGPU_DROPOUT_SWEEP` is `shared`, SwiftShader does that, which has no 64-bit
+/// multiplies, and llvmpipe, whose compiler takes twice as long, only those that multiply so; where it has none either, of each
+/// operation two that differ in their tiles and in where their parameters are.
 fn parts(adapter: &wgpu::Adapter) -> Vec<Coverage> {
-    let all = Coverage::parts(adapter.features(), &adapter.limits());
+    let mut parts = Coverage::parts(adapter.features(), &adapter.limits());
     let shared = std::env::var("WGPU_DROPOUT_SWEEP").is_ok_and(|sweep| sweep == "shared");
-    if !shared || !is_llvmpipe(adapter) {
-        return all;
+    if shared && adapter.get_info().name.to_lowercase().contains("llvmpipe") {
+        if adapter.features().contains(wgpu::Features::SHADER_INT64) {
+            parts.retain(|part| matches!(part, Coverage::Kind(Multiply::Int64, ..)));
+        } else {
+            parts = vec![
+                Coverage::Kind(
+                    Multiply::Emulated,
+                    ParameterPath::Immediates,
+                    Some(TileSize::Elements16),
+                ),
+                Coverage::Kind(Multiply::Emulated, ParameterPath::Uniform, Some(TileSize::Bytes16)),
+            ];
+        }
     }
-    let with = |part: &Coverage, tile| match *part {
-        Coverage::Kind(multiply, parameters, _) => Coverage::Kind(multiply, parameters, Some(tile)),
-        other => other,
-    };
-    vec![
-        with(&all[0], TileSize::Elements16),
-        with(&all[all.len() - 1], TileSize::Bytes16),
-    ]
+    parts
 }
 
 fn every_variant(adapter: &wgpu::Adapter, part: Coverage) {
@@ -205,14 +210,11 @@ fn every_16_bit_pattern(adapter: &wgpu::Adapter) {
     }
 }
 
-fn is_llvmpipe(adapter: &wgpu::Adapter) -> bool {
-    adapter.get_info().name.to_lowercase().contains("llvmpipe")
-}
-
 /// 2^32 elements take long on the slower software adapters; one of them, and every real GPU, will do.
 fn is_quick(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();
-    info.device_type != wgpu::DeviceType::Cpu || (info.backend == wgpu::Backend::Vulkan && is_llvmpipe(adapter))
+    info.device_type != wgpu::DeviceType::Cpu
+        || (info.backend == wgpu::Backend::Vulkan && info.name.to_lowercase().contains("llvmpipe"))
 }
 
 fn every_f32_pattern(adapter: &wgpu::Adapter) {

@@ -41,6 +41,7 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
+        _ if env::var_os(test::AS_RUSTDOC).is_some() => test::rustdoc(&arguments),
         Some("bench") if arguments.len() == 1 => bench(),
         Some("apply" | "verify" | "info" | "bench") => tool(&arguments),
         Some("test") if arguments.len() == 1 => test::run(),

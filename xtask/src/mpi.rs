@@ -11,7 +11,7 @@ const PACKAGES: [&str; 3] = ["libopenmpi-dev", "openmpi-bin", "libclang-dev"];
 pub fn run() -> Result<ExitCode, Failure> {
     provide()?;
     let environment = test::adapters()?;
-    let mut tests = test::build("test", &["wgpu-dropout-mpi"]);
+    let mut tests = test::tests_of(&["wgpu-dropout-mpi"]);
     succeed(tests.envs(&environment))?;
     println!("xtask: to see it: mpirun -n 4 target/light/examples/digest --shape 37,20,46 --grid 2,1,2");
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all checks, in the order in which they are quick to fail.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 use std::{env, fs};
@@ -152,26 +153,25 @@ fn beside_a_browser(checks: impl FnOnce() -> Result<(), Failure>) -> Result<(), 
     }
 }
 
-/// The same checks of the members under `integrations/`.
+/// The same checks of the members under `integrations/`. Their dependencies take minutes, so these are built once: clippy is
+/// what compiles the members for their tests, and what cargo takes for rustdoc makes their pages before it runs their doc tests.
 fn integrations(environment: &Environment) -> Result<(), Failure> {
     let packages = INTEGRATIONS.map(|(package, _)| package);
-    let build = |command| build(command, &packages);
-    step(
-        "clippy of the integrations",
-        build("clippy").args(["--all-targets", "--", "--deny", "warnings"]),
-    )?;
-    step(
-        "docs of the integrations",
-        // With the examples, so that dependencies have the features they have for the lints, and are read once.
-        build("doc")
-            .args(["--no-deps", "--lib", "--examples"])
-            .env("RUSTDOCFLAGS", "--deny warnings"),
-    )?;
-    let mut tests = build("test");
-    step("tests and doc tests of the integrations", tests.envs(environment))?;
-    let mut benches = build("test");
+    let myself = env::current_exe()?;
+    let tests = || {
+        let mut tests = tests_of(&packages);
+        tests
+            .env("RUSTC_WORKSPACE_WRAPPER", beside_cargo("clippy-driver"))
+            .env("CLIPPY_ARGS", "--deny__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__")
+            .env("RUSTDOC", &myself)
+            .env(AS_RUSTDOC, "1")
+            .envs(environment);
+        tests
+    };
+    step("clippy, tests, docs and doc tests of the integrations", &mut tests())?;
+    let mut benches = tests();
     benches.arg("--benches").env("WGPU_DROPOUT_LOG2", "16");
-    step("benches of the integrations as tests", benches.envs(environment))?;
+    step("benches of the integrations as tests", &mut benches)?;
     for (package, examples) in INTEGRATIONS {
         for example in examples {
             let mut run = Command::new(artifact(&format!("light/examples/{example}")));
@@ -184,12 +184,42 @@ fn integrations(environment: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A command of cargo's on integrations.
-pub fn build(command: &str, packages: &[&str]) -> Command {
-    let mut build = cargo();
-    build.arg(command).args(LIGHT).arg("--all-features");
-    build.args(packages.iter().flat_map(|package| ["--package", package]));
-    build
+/// Set where cargo calls this program as its rustdoc.
+pub const AS_RUSTDOC: &str = "XTASK_AS_RUSTDOC";
+
+/// Rustdoc with the arguments of doc tests: pages of the same crate, with warnings denied, then the doc tests.
+pub fn rustdoc(arguments: &[String]) -> Result<ExitCode, Failure> {
+    let rustdoc = || Command::new(beside_cargo("rustdoc"));
+    if arguments.iter().any(|argument| argument == "--test") {
+        let mut pages = rustdoc();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--test" => {}
+                "--test-run-directory" | "--test-args" => drop(rest.next()),
+                _ => drop(pages.arg(argument)),
+            }
+        }
+        pages
+            .args(["--deny", "warnings", "--out-dir"])
+            .arg(root().join("target/doc"));
+        succeed(&mut pages)?;
+    }
+    succeed(rustdoc().args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A program of the toolchain.
+fn beside_cargo(program: &str) -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| program.into(), |cargo| Path::new(&cargo).with_file_name(program))
+}
+
+/// The tests of integrations.
+pub fn tests_of(packages: &[&str]) -> Command {
+    let mut tests = cargo();
+    tests.arg("test").args(LIGHT).arg("--all-features");
+    tests.args(packages.iter().flat_map(|package| ["--package", package]));
+    tests
 }
 
 /// The library's own packages.

@@ -160,23 +160,14 @@ fn assert_equal(comparisons: &[Comparison]) {
 }
 
 /// What an adapter is swept with: every variant. Where `WGPU_DROPOUT_SWEEP` is `shared`, SwiftShader does that, which has no 64-bit
-/// multiplies, and llvmpipe, whose compiler takes twice as long, only those that multiply so; where it has none either, of each
-/// operation two that differ in their tiles and in where their parameters are.
+/// multiplies, and llvmpipe, whose compiler takes twice as long, only those that multiply so; where it has none either, its choice.
 fn parts(adapter: &wgpu::Adapter) -> Vec<Coverage> {
     let mut parts = Coverage::parts(adapter.features(), &adapter.limits());
     let shared = std::env::var("WGPU_DROPOUT_SWEEP").is_ok_and(|sweep| sweep == "shared");
     if shared && adapter.get_info().name.to_lowercase().contains("llvmpipe") {
-        if adapter.features().contains(wgpu::Features::SHADER_INT64) {
-            parts.retain(|part| matches!(part, Coverage::Kind(Multiply::Int64, ..)));
-        } else {
-            parts = vec![
-                Coverage::Kind(
-                    Multiply::Emulated,
-                    ParameterPath::Immediates,
-                    Some(TileSize::Elements16),
-                ),
-                Coverage::Kind(Multiply::Emulated, ParameterPath::Uniform, Some(TileSize::Bytes16)),
-            ];
+        parts.retain(|part| matches!(part, Coverage::Ways(Multiply::Int64, _)));
+        if parts.is_empty() {
+            parts.push(Coverage::Chosen);
         }
     }
     parts
@@ -186,15 +177,10 @@ fn every_variant(adapter: &wgpu::Adapter, part: Coverage) {
     let context = context(adapter);
     let kernels = context.kernels();
     let comparisons = pollster::block_on(self_test::run(kernels.device(), kernels.queue(), part, |_, _| {})).unwrap();
-    // The multiply, 6 masks alone and 64 operations for each element type; with tiles of the second size all of the latter but the
-    // gradient of a bias.
-    let (first, second) = (1 + 6 + 3 * 64, 3 * 63);
-    let operations = match part {
-        Coverage::Kind(_, _, Some(TileSize::Elements16)) => first,
-        Coverage::Kind(_, _, Some(TileSize::Bytes16)) => second,
-        _ => first + second,
-    };
-    assert_eq!(comparisons.len(), operations);
+    // The multiply, 6 masks alone and 64 operations for each element type; all of the latter but the gradient of a bias again with
+    // tiles of the other size.
+    let again = if part == Coverage::Chosen { 0 } else { 3 * 63 };
+    assert_eq!(comparisons.len(), 1 + 6 + 3 * 64 + again);
     assert!(comparisons.iter().all(|comparison| comparison.cases > 0));
     assert_equal(&comparisons);
 }

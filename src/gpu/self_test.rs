@@ -175,15 +175,14 @@ pub enum Coverage {
     Chosen,
     /// Every way to multiply and every way of the parameters that the device can, and tiles of either size.
     Every,
-    /// A part of [`Every`](Self::Every): one way to multiply, one of the parameters, and tiles of one size or, where none is
-    /// named, of either.
-    Kind(Multiply, ParameterPath, Option<TileSize>),
+    /// One way to multiply and one of the parameters, and tiles of either size: one of the [`parts`](Self::parts) of
+    /// [`Every`](Self::Every).
+    Ways(Multiply, ParameterPath),
 }
 
 impl Coverage {
     /// [`Every`](Self::Every) in parts, for those who go through it in several threads, each with a device of its own: the ways
-    /// to multiply and of the parameters that a device has, each with tiles of either size, whose pipelines are partly the same.
-    /// The first are what kernels choose there, the last what any device has.
+    /// to multiply and of the parameters that devices of these features and limits have.
     ///
     /// # Examples
     ///
@@ -194,7 +193,7 @@ impl Coverage {
     ///
     /// // A browser's device.
     /// let parts = Coverage::parts(Features::empty(), &Limits::default());
-    /// assert_eq!(parts, [Coverage::Kind(Multiply::Emulated, ParameterPath::Uniform, None)]);
+    /// assert_eq!(parts, [Coverage::Ways(Multiply::Emulated, ParameterPath::Uniform)]);
     /// ```
     #[must_use]
     pub fn parts(features: wgpu::Features, limits: &wgpu::Limits) -> Vec<Self> {
@@ -205,14 +204,14 @@ impl Coverage {
                 [ParameterPath::Immediates, ParameterPath::Uniform].map(|parameters| (multiply, parameters))
             })
             .filter(|&(_, parameters)| parameters == ParameterPath::Uniform || has_immediates(features, limits))
-            .map(|(multiply, parameters)| Self::Kind(multiply, parameters, None))
+            .map(|(multiply, parameters)| Self::Ways(multiply, parameters))
             .collect()
     }
 
     fn options(self) -> KernelOptions {
         match self {
             Self::Chosen | Self::Every => KernelOptions::default(),
-            Self::Kind(multiply, parameters, _) => KernelOptions {
+            Self::Ways(multiply, parameters) => KernelOptions {
                 multiply: Some(multiply),
                 parameters: Some(parameters),
                 ..KernelOptions::default()
@@ -225,8 +224,7 @@ impl Coverage {
     fn operations(self, subjects: &[Subject]) -> impl Iterator<Item = (Option<TileSize>, &Subject)> {
         let tiles = match self {
             Self::Chosen => vec![None],
-            Self::Kind(_, _, tile @ Some(_)) => vec![tile],
-            Self::Every | Self::Kind(_, _, None) => TileSize::ALL.map(Some).to_vec(),
+            Self::Every | Self::Ways(..) => TileSize::ALL.map(Some).to_vec(),
         };
         tiles.into_iter().flat_map(move |tile| {
             let has = move |subject: &&Subject| tile.is_none_or(|tile| tile == TileSize::ALL[0]) || subject.has_tiles();

@@ -159,15 +159,18 @@ fn assert_equal(comparisons: &[Comparison]) {
     );
 }
 
-/// What an adapter is swept with: every variant. Where `WGPU_DROPOUT_SWEEP` is `shared`, SwiftShader does that, which has no 64-bit
-/// multiplies, and llvmpipe, whose compiler takes twice as long, only those that multiply so; where it has none either, its choice.
+/// What an adapter is swept with: every variant. Where `WGPU_DROPOUT_SWEEP` is `shared`, software adapters share them: llvmpipe
+/// (Vulkan) multiplies in 64 bits, SwiftShader has what any browser has, llvmpipe (GL) what it would choose. Parameters, which are
+/// read in one place of the text, then come by one way each.
 fn parts(adapter: &wgpu::Adapter) -> Vec<Coverage> {
     let mut parts = Coverage::parts(adapter.features(), &adapter.limits());
+    let info = adapter.get_info();
     let shared = std::env::var("WGPU_DROPOUT_SWEEP").is_ok_and(|sweep| sweep == "shared");
-    if shared && adapter.get_info().name.to_lowercase().contains("llvmpipe") {
-        parts.retain(|part| matches!(part, Coverage::Ways(Multiply::Int64, _)));
-        if parts.is_empty() {
-            parts.push(Coverage::Chosen);
+    if shared && info.device_type == wgpu::DeviceType::Cpu {
+        match (parts[0], info.backend) {
+            (Coverage::Ways(Multiply::Int64, _), _) => parts.truncate(1),
+            (_, wgpu::Backend::Gl) => parts = vec![Coverage::Chosen],
+            _ => parts = parts.split_off(parts.len() - 1),
         }
     }
     parts

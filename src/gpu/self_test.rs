@@ -182,7 +182,8 @@ pub enum Coverage {
 
 impl Coverage {
     /// [`Every`](Self::Every) in parts, for those who go through it in several threads, each with a device of its own: the ways
-    /// to multiply and of the parameters that devices of these features and limits have.
+    /// to multiply and of the parameters that devices of these features and limits have. The first is what kernels choose there,
+    /// the last what every device has.
     ///
     /// # Examples
     ///

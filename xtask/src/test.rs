@@ -266,7 +266,7 @@ pub fn adapters() -> Result<Environment, Failure> {
     if adapters::provide_swiftshader()? {
         environment.extend(adapters::present_with_swiftshader());
         wanted.push(SWIFTSHADER);
-        // It has every variant, unless the caller wants that of all: twice the time of everything else here.
+        // Unless the caller wants every variant on each: that takes longer than everything else here.
         if env::var_os(SWEEP).is_none() {
             environment.insert(SWEEP, "shared".into());
         }

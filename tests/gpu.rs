@@ -4,7 +4,7 @@
 //! (as `name/backend`, separated by commas; `cargo xtask test` sets it to what it has provided).
 //!
 //! Sweeps over every variant, every f32 pattern and more than 2^32 elements take many minutes, most of them the drivers'
-//! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`. Several adapters can share the first.
+//! compilers': they are ignored unless asked for, `cargo test --test gpu -- --ignored`. `parts` says how adapters share the first.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 

@@ -1,5 +1,6 @@
 //! What the host pays: recording a forward into an open pass beside the bare calls, and the first use of a
-//! variant. On wgpu's noop device: all of wgpu's own work, and no driver.
+//! variant. On wgpu's noop device, which is all of wgpu's own work and no driver, and on every adapter, with its driver;
+//! nothing is submitted.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails loudly")]
@@ -7,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use wgpu_dropout::gpu::blocking::{self, Context};
 use wgpu_dropout::gpu::{BindDescriptor, Binding, KernelOptions, Kernels, Operation, ParameterPath};
 use wgpu_dropout::{DType, Dropout};
 
@@ -72,7 +74,7 @@ fn scope(with_end: bool) -> &'static str {
     }
 }
 
-fn recording(criterion: &mut Criterion) {
+fn devices() -> Vec<(String, wgpu::Device, wgpu::Queue)> {
     let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
         required_features: Kernels::optional_features(),
         required_limits: wgpu::Limits {
@@ -81,8 +83,26 @@ fn recording(criterion: &mut Criterion) {
         },
         ..wgpu::DeviceDescriptor::default()
     });
+    let mut devices = vec![("noop".to_owned(), device, queue)];
+    for adapter in blocking::adapters().unwrap() {
+        let context = Context::with_adapter(&adapter, &KernelOptions::default()).unwrap();
+        let (info, kernels) = (context.adapter(), context.kernels());
+        let name = format!("{} {}", info.name, info.backend);
+        devices.push((name, kernels.device().clone(), kernels.queue().clone()));
+    }
+    devices
+}
+
+fn recording(criterion: &mut Criterion) {
+    for (name, device, queue) in devices() {
+        on(criterion, &name, &device, &queue);
+    }
+}
+
+fn on(criterion: &mut Criterion, name: &str, device: &wgpu::Device, queue: &wgpu::Queue) {
+    let has_immediates = Kernels::new(device, queue).unwrap().parameters() == ParameterPath::Immediates;
     let dropout = Dropout::new(0.1, 42).unwrap();
-    let mut group = criterion.benchmark_group("recording");
+    let mut group = criterion.benchmark_group(format!("recording, {name}"));
 
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,
@@ -108,7 +128,7 @@ fn recording(criterion: &mut Criterion) {
         layout: Some(&device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
             bind_group_layouts: &[Some(&layout)],
-            immediate_size: 64,
+            immediate_size: if has_immediates { Kernels::IMMEDIATE_BYTES } else { 0 },
         })),
         module: &module,
         entry_point: Some("main"),
@@ -131,7 +151,7 @@ fn recording(criterion: &mut Criterion) {
             resource: buffers[n as usize].as_entire_binding(),
         }),
     });
-    for immediates in [false, true] {
+    for immediates in [false, true].into_iter().take(1 + usize::from(has_immediates)) {
         for with_end in [false, true] {
             let and = if immediates { ", set_immediates" } else { "" };
             let name = format!(
@@ -140,7 +160,7 @@ fn recording(criterion: &mut Criterion) {
             );
             group.bench_function(name, |b| {
                 b.iter_custom(|times| {
-                    timed(&device, times, with_end, |pass| {
+                    timed(device, times, with_end, |pass| {
                         pass.set_pipeline(&pipeline);
                         pass.set_bind_group(0, &bind_group, &[]);
                         if immediates {
@@ -152,28 +172,27 @@ fn recording(criterion: &mut Criterion) {
             });
         }
     }
-    for parameters in [ParameterPath::Immediates, ParameterPath::Uniform] {
+    for parameters in [ParameterPath::Uniform, ParameterPath::Immediates]
+        .into_iter()
+        .take(1 + usize::from(has_immediates))
+    {
         let options = KernelOptions {
             parameters: Some(parameters),
             ..KernelOptions::default()
         };
-        let kernels = Kernels::with_options(&device, &queue, &options).unwrap();
+        let kernels = Kernels::with_options(device, queue, &options).unwrap();
         let binding = bind(&kernels);
         binding.prepare(&dropout).unwrap();
         for with_end in [false, true] {
-            let name = if with_end {
-                "calls and end of pass"
-            } else {
-                "calls alone"
-            };
-            group.bench_function(format!("forward, {parameters:?}: {name}"), |b| {
-                b.iter_custom(|times| timed(&device, times, with_end, |pass| binding.record(pass, &dropout).unwrap()));
+            let name = format!("forward, {parameters:?}: {}", scope(with_end));
+            group.bench_function(name, |b| {
+                b.iter_custom(|times| timed(device, times, with_end, |pass| binding.record(pass, &dropout).unwrap()));
             });
         }
     }
     group.bench_function("first use: kernels, pipeline", |b| {
         b.iter(|| {
-            let kernels = Kernels::new(&device, &queue).unwrap();
+            let kernels = Kernels::new(device, queue).unwrap();
             bind(&kernels).prepare(&dropout).unwrap();
         });
     });

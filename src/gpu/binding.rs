@@ -874,6 +874,7 @@ impl Binding {
     }
 
     /// All of a recording that can fail; nothing is recorded yet.
+    #[inline]
     pub(crate) fn check<'a>(&'a self, dropout: &'a Dropout) -> Result<Checked<'a>, RecordError> {
         self.check_stream(dropout)?;
         let (stream, pipelines) = self.pipelines(dropout)?;
@@ -949,6 +950,7 @@ impl Binding {
         self.pipelines(dropout).map(drop)
     }
 
+    #[inline]
     fn pipelines(&self, dropout: &Dropout) -> Result<(Stream, &Pipelines), RecordError> {
         let (variant, stream) = self.variant_for(dropout);
         let known = &self.pipelines[choice(dropout.probability.random_bits(), stream)];
@@ -980,8 +982,8 @@ impl Binding {
     }
 
     /// What a dispatch is told.
-    pub(crate) fn params(&self, dropout: &Dropout, stream: Stream, bound: &BoundWindow, dispatch: Dispatch) -> Params {
-        self.outline.params(dropout, stream, bound.first, dispatch)
+    pub(crate) fn params(&self, dropout: &Dropout) -> Params {
+        self.outline.params(dropout)
     }
 
     /// Checks that every element of a call has its place in the stream.
@@ -1009,10 +1011,12 @@ pub(crate) struct Checked<'a> {
 
 impl Checked<'_> {
     /// Records it.
+    #[inline]
     pub(crate) fn record(self, pass: &mut wgpu::ComputePass<'_>) {
         let binding = self.binding;
+        let mut params = binding.params(self.dropout);
         for (n, (bound, dispatch)) in binding.bound_dispatches().enumerate() {
-            let params = binding.params(self.dropout, self.stream, bound, dispatch);
+            params.place(self.dropout, self.stream, bound.first, dispatch);
             let Some(pipeline) = self.pipelines.of(dispatch.extent) else {
                 continue; // not reached: pipelines() has one for each extent in use
             };

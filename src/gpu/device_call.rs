@@ -455,8 +455,10 @@ impl Binding {
 
     fn slot(&self, dropout: &Dropout, stream: Stream, bound: &BoundWindow, dispatch: Dispatch) -> Slot {
         let limits = self.kernels().limits;
+        let mut params = self.params(dropout);
+        params.place(dropout, stream, bound.first, dispatch);
         Slot {
-            params: self.params(dropout, stream, bound, dispatch),
+            params,
             added: halves(dropout.subsequence),
             window_first: halves(bound.window.first),
             window_elements: bound.window.elements,

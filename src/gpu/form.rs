@@ -4,7 +4,7 @@
 use super::BindError;
 use super::map::{MapUniform, panels, stream_of};
 use super::params::{Params, Phase};
-use super::plan::{Dispatch, PlanLimits, Window, folded, plan};
+use super::plan::{PlanLimits, Window, folded, plan};
 use super::row::Row;
 use super::variant::{
     Access, BIAS, Extent, Input, MASK_IN, MASK_OUT, MaskSource, Multiply, ParameterPath, RESIDUAL, Residual, SEEDS,
@@ -261,22 +261,11 @@ impl Outline {
         (variant, stream)
     }
 
-    /// What a dispatch is told whose window starts at stream index `first`.
-    pub(crate) fn params(&self, dropout: &Dropout, stream: Stream, first: u64, dispatch: Dispatch) -> Params {
+    /// What all dispatches of a call are told alike.
+    pub(crate) fn params(&self, dropout: &Dropout) -> Params {
         let dtype = self.variant.tensor.map(|tensor| tensor.dtype);
         let has_neighbours = self.variant.neighbours().is_some();
-        Params {
-            first_invocation: dispatch.first_invocation,
-            ..Params::new(
-                dropout,
-                self.phase,
-                dtype,
-                has_neighbours,
-                stream,
-                first,
-                dispatch.elements,
-            )
-        }
+        Params::of_call(dropout, self.phase, dtype, has_neighbours)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::variant::Stream;
+use super::plan::Dispatch;
+use super::variant::{Extent, Stream};
 use crate::{DType, Dropout, OffsetOverflow};
 
 /// The parameters as the shader reads them.
@@ -35,24 +36,12 @@ pub(crate) enum Phase {
 }
 
 impl Params {
-    /// The parameters of `elements` elements that start as many elements behind the call's offset in the stream.
+    /// What all dispatches of a call are told alike; the rest is 0 until [`place`](Self::place).
     ///
     /// `dtype` is `None` where there is no tensor.
-    pub(crate) fn new(
-        dropout: &Dropout,
-        phase: Phase,
-        dtype: Option<DType>,
-        has_neighbours: bool,
-        stream: Stream,
-        first: u64,
-        elements: u32,
-    ) -> Self {
+    #[inline]
+    pub(crate) fn of_call(dropout: &Dropout, phase: Phase, dtype: Option<DType>, has_neighbours: bool) -> Self {
         let probability = &dropout.probability;
-        let bits = probability.random_bits().bits();
-        let lanes = u64::from(probability.random_bits().lanes());
-        // Inference draws nothing and its offset may be anything; the caller has checked the others.
-        let g = dropout.element_offset.wrapping_add(first);
-        let stream_bit = (g % lanes) as u32 * bits;
         let training_scale = probability.training_scale(dropout.scale_mode);
         let (scale, quiets) = match phase {
             Phase::Training => (training_scale, true),
@@ -72,21 +61,32 @@ impl Params {
         Self {
             seed: halves(dropout.seed),
             subsequence: halves(dropout.subsequence),
-            origin: halves(match stream {
-                Stream::Aligned | Stream::Shifted => g / lanes,
-                Stream::Mapped | Stream::Shared | Stream::Rows | Stream::Columns => g,
-            }),
-            word_shift: stream_bit / 32,
-            bit_shift: stream_bit % 32,
             drop_all: if probability.keeps_none() { u32::MAX } else { 0 },
             keep_limit: probability.threshold().saturating_sub(1) as u32,
             scale: scale.to_bits(),
             fast_min,
             fast_max,
             quiet: dtype.filter(|_| quiets).map_or(0, quiet_bit),
-            elements,
-            first_invocation: 0,
+            ..Self::zeroed()
         }
+    }
+
+    /// Makes them those of a dispatch whose window starts at stream index `first` behind the call's offset.
+    #[inline]
+    pub(crate) fn place(&mut self, dropout: &Dropout, stream: Stream, first: u64, dispatch: Dispatch) {
+        let random_bits = dropout.probability.random_bits();
+        let lanes = u64::from(random_bits.lanes());
+        // Inference draws nothing and its offset may be anything; the caller has checked the others.
+        let g = dropout.element_offset.wrapping_add(first);
+        let stream_bit = (g % lanes) as u32 * random_bits.bits();
+        self.origin = halves(match stream {
+            Stream::Aligned | Stream::Shifted => g / lanes,
+            Stream::Mapped | Stream::Shared | Stream::Rows | Stream::Columns => g,
+        });
+        self.word_shift = stream_bit / 32;
+        self.bit_shift = stream_bit % 32;
+        self.elements = dispatch.elements;
+        self.first_invocation = dispatch.first_invocation;
     }
 }
 
@@ -116,7 +116,14 @@ impl Params {
 /// ```
 pub fn mask_parameters(dropout: &Dropout, elements: u32) -> Result<[u8; PARAMS_BYTES as usize], OffsetOverflow> {
     dropout.check_len(elements.into())?;
-    let params = Params::new(dropout, Phase::Training, None, false, Stream::Shifted, 0, elements);
+    let mut params = Params::of_call(dropout, Phase::Training, None, false);
+    let whole = Dispatch {
+        first_invocation: 0,
+        elements,
+        extent: Extent::Whole,
+        workgroups: [0; 2],
+    };
+    params.place(dropout, Stream::Shifted, 0, whole);
     Ok(bytemuck::cast(params))
 }
 
@@ -231,37 +238,31 @@ mod tests {
             .with_probability(Probability::new(0.5, RandomBits::B8).expect("a probability"))
             .with_subsequence(u64::MAX)
             .with_element_offset((1 << 36) - 16 + 7);
-        let params = Params::new(
-            &dropout,
-            Phase::Training,
-            Some(DType::F32),
-            false,
-            Stream::Shifted,
-            32,
-            5,
-        );
+        let mut params = Params::of_call(&dropout, Phase::Training, Some(DType::F32), false);
+        let dispatch = Dispatch {
+            first_invocation: 9,
+            elements: 5,
+            extent: Extent::Tail,
+            workgroups: [1, 1],
+        };
+        params.place(&dropout, Stream::Shifted, 32, dispatch);
         assert_eq!(params.seed, [2, 1]);
         assert_eq!(params.subsequence, [u32::MAX; 2]);
         assert_eq!(params.origin, [1, 1]);
         assert_eq!((params.word_shift, params.bit_shift), (1, 24));
-        assert_eq!((params.keep_limit, params.elements), (127, 5));
-        let mapped = Params::new(&dropout, Phase::Training, None, false, Stream::Mapped, 32, 5);
-        assert_eq!(mapped.origin, [23, 16]);
+        assert_eq!(
+            (params.keep_limit, params.elements, params.first_invocation),
+            (127, 5, 9)
+        );
+        params.place(&dropout, Stream::Mapped, 32, dispatch);
+        assert_eq!(params.origin, [23, 16]);
     }
 
     #[test]
     fn inverted_inference_is_the_identity_on_nan_too() {
         let dropout = Dropout::new(0.5, 0).expect("a probability");
         let at = |mode, phase| {
-            let params = Params::new(
-                &dropout.with_scale_mode(mode),
-                phase,
-                Some(DType::F16),
-                false,
-                Stream::Aligned,
-                0,
-                1,
-            );
+            let params = Params::of_call(&dropout.with_scale_mode(mode), phase, Some(DType::F16), false);
             (f32::from_bits(params.scale), params.quiet)
         };
         assert_eq!(at(ScaleMode::Inverted, Phase::Inference), (1.0, 0));

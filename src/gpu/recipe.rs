@@ -405,14 +405,19 @@ impl<'a> RecipeDescriptor<'a> {
         };
         let dropout = *dropout;
         let (variant, stream) = outline.variant_for(&dropout);
+        let of_call = outline.params(&dropout);
         Ok(form.windows(self.limits)?.into_iter().flat_map(move |window| {
             let bindings = bindings(&window);
             let first = form.first(window.first);
-            window.dispatches.into_iter().flatten().map(move |dispatch| Recipe {
-                variant: with_extent(variant, dispatch.extent),
-                bindings: bindings.clone(),
-                parameters: bytemuck::cast(outline.params(&dropout, stream, first, dispatch)),
-                workgroups: dispatch.workgroups,
+            window.dispatches.into_iter().flatten().map(move |dispatch| {
+                let mut params = of_call;
+                params.place(&dropout, stream, first, dispatch);
+                Recipe {
+                    variant: with_extent(variant, dispatch.extent),
+                    bindings: bindings.clone(),
+                    parameters: bytemuck::cast(params),
+                    workgroups: dispatch.workgroups,
+                }
             })
         }))
     }

@@ -89,7 +89,7 @@ fn check_products<I: Instructions>(instructions: I) {
 /// Each width of random bits, and bytes of a mask.
 fn check_decisions<I: Instructions>(instructions: I) {
     let word = |i: u32| i.wrapping_mul(2_654_435_761).rotate_left(i % 32);
-    for n in 0..1000 {
+    for n in 0..if cfg!(miri) { 9 } else { 1000 } {
         let words: [u32; 32] = core::array::from_fn(|i| word(32 * n + i as u32));
         // Infinities, zeros, subnormals and NaNs of either kind and sign among them.
         let x: [f32; 32] = core::array::from_fn(|i| {
@@ -129,9 +129,12 @@ fn check_dropped<I: Instructions, L: Decision>(instructions: I, x: [f32; 32], th
     let actual = instructions.dropped_f32(x, kept, scale).map(f32::to_bits);
     assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
     let x = x.map(|x| f16::from_bits((x.to_bits() >> 16) as u16));
-    let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
-    let actual = instructions.dropped_f16(x, kept, scale).map(f16::to_bits);
-    assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+    // Miri does not know the conversions of f16.
+    if !cfg!(miri) {
+        let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
+        let actual = instructions.dropped_f16(x, kept, scale).map(f16::to_bits);
+        assert_eq!(actual, bits, "{is_kept:?} of {x:?} by {scale}");
+    }
     let x = x.map(|x| bf16::from_bits(x.to_bits()));
     let bits = core::array::from_fn(|i| if is_kept[i] { x[i].scaled(scale).to_bits() } else { 0 });
     let actual = instructions.dropped_bf16(x, kept, scale).map(bf16::to_bits);

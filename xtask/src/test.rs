@@ -266,7 +266,7 @@ pub fn adapters() -> Result<Environment, Failure> {
     if adapters::provide_swiftshader()? {
         environment.extend(adapters::present_with_swiftshader());
         wanted.push(SWIFTSHADER);
-        // Unless the caller wants every variant on each: more than 25 minutes of processor time.
+        // Unless the caller wants every variant on each: more than 20 minutes of processor time.
         if env::var_os(SWEEP).is_none() {
             environment.insert(SWEEP, "shared".into());
         }

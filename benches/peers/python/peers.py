@@ -14,6 +14,8 @@ import time
 
 THREADS = os.cpu_count()
 BUDGET_S = 4.0
+# Calls on a GPU before one wait, as in a training step, where waiting for each is no part of the time.
+IN_A_ROW = 16
 
 
 def median(run):
@@ -33,9 +35,20 @@ def median(run):
     return statistics.median(times)
 
 
-def report(peer, version, device, op, output, elements, p, run):
-    fields = [peer, version, device, op, output, str(elements), str(p), repr(median(run))]
+def report(peer, version, device, op, output, elements, p, run, calls=1):
+    fields = [peer, version, device, op, output, str(elements), str(p), repr(median(run) / calls)]
     print("\t".join(fields), flush=True)
+
+
+def report_in_a_row(peer, version, device, output, elements, p, call, wait):
+    """The time of one of several forwards with a wait after the last."""
+
+    def run():
+        for _ in range(IN_A_ROW):
+            call()
+        wait()
+
+    report(peer, version, device, f"forward, {IN_A_ROW} a wait", output, elements, p, run, IN_A_ROW)
 
 
 def kept_share_is_right(kept, elements, p):
@@ -86,6 +99,11 @@ def pytorch(sizes, ps, device):
             report("PyTorch", torch.__version__, name, "forward + backward", "fresh", elements, p, both)
             if compiled:
                 report("torch.compile", torch.__version__, name, "forward", "fresh", elements, p, forward_compiled)
+                for peer, dropout in [
+                    ("PyTorch", lambda: functional.dropout(x, p, True)),
+                    ("torch.compile", lambda: compiled(x, p)),
+                ]:
+                    report_in_a_row(peer, torch.__version__, name, "fresh", elements, p, dropout, wait)
 
 
 def triton_low_memory(sizes, ps):
@@ -109,14 +127,18 @@ def triton_low_memory(sizes, ps):
         y = torch.empty_like(x)
         for p in ps:
 
-            def forward():
+            def launch():
                 kernel[(triton.cdiv(elements, 1024),)](x, y, elements, p, 42, BLOCK=1024)
+
+            def forward():
+                launch()
                 torch.cuda.synchronize()
 
             forward()
             kept_share_is_right(int((y != 0).sum()), elements, p)
             name = torch.cuda.get_device_name()
             report("Triton", triton.__version__, name, "forward", "reused", elements, p, forward)
+            report_in_a_row("Triton", triton.__version__, name, "reused", elements, p, launch, torch.cuda.synchronize)
 
 
 def jax_cpu(sizes, ps):

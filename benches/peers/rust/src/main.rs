@@ -20,6 +20,13 @@ use wgpu_dropout::{DType, Dropout, cpu, reference};
 
 type Failure = Box<dyn Error>;
 
+/// Calls on a GPU before one wait, as in a training step, where waiting for each is no part of the time.
+const IN_A_ROW: u32 = 16;
+
+fn in_a_row() -> String {
+    format!("forward, {IN_A_ROW} a wait")
+}
+
 struct Bench<'a> {
     peer: &'a str,
     version: &'a str,
@@ -30,6 +37,17 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn report(&self, op: &str, output: &str, run: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+        self.report_calls(op, output, 1, run)
+    }
+
+    /// The time of one of so many calls.
+    fn report_calls(
+        &self,
+        op: &str,
+        output: &str,
+        calls: u32,
+        run: impl FnMut() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let Self {
             peer,
             version,
@@ -37,7 +55,7 @@ impl Bench<'_> {
             elements,
             p,
         } = self;
-        let median = median(run)?;
+        let median = median(run)? / f64::from(calls);
         println!("{peer}\t{version}\t{device}\t{op}\t{output}\t{elements}\t{p}\t{median}");
         Ok(())
     }
@@ -187,20 +205,23 @@ fn ours_on_gpu(elements: usize, p: f64) -> Result<(), Failure> {
         dx: output.as_entire_buffer_binding(),
         mask: BackwardMask::Drawn,
     }))?;
-    let run = |both: bool| {
+    let run = |calls: u32, both: bool| {
         let mut encoder = kernels
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        forward.encode(&mut encoder, &dropout)?;
-        if both {
-            backward.encode(&mut encoder, &dropout)?;
+        for _ in 0..calls {
+            forward.encode(&mut encoder, &dropout)?;
+            if both {
+                backward.encode(&mut encoder, &dropout)?;
+            }
         }
         kernels.queue().submit([encoder.finish()]);
         kernels.device().poll(wgpu::PollType::wait_indefinitely())?;
         Ok(())
     };
-    bench.report("forward", "reused", || run(false))?;
-    bench.report("forward + backward", "reused", || run(true))
+    bench.report("forward", "reused", || run(1, false))?;
+    bench.report("forward + backward", "reused", || run(1, true))?;
+    bench.report_calls(&in_a_row(), "reused", IN_A_ROW, || run(IN_A_ROW, false))
 }
 
 fn candle(elements: usize, p: f64) -> Result<(), Failure> {
@@ -256,6 +277,13 @@ fn burn(device: Device, name: &str, elements: usize, p: f64) -> Result<(), Failu
         let _y = dropout.forward(x.clone());
         Ok(sync()?)
     })?;
+    if name != "CPU" {
+        bench.report_calls(&in_a_row(), output, IN_A_ROW, || {
+            // All are kept until they are there, so that none is left out.
+            let _ys: Vec<_> = (0..IN_A_ROW).map(|_| dropout.forward(x.clone())).collect();
+            Ok(sync()?)
+        })?;
+    }
     let leaf = x.require_grad();
     bench.report("forward + backward", output, || {
         let gradients = dropout.forward(leaf.clone()).backward();

@@ -458,6 +458,29 @@ mod tests {
         let map = IndexMap::plain(&[9, 32]).unwrap().shard(&[2..5, 8..16]).unwrap();
         // Elements 15 + 72 to 15 + 4 * 32 + 15.
         assert_eq!(Blocks::of(call.over(&map), 24).range, Some((87 / 4, 158 / 4)));
+        let empty = IndexMap::plain(&[3, 0]).unwrap();
+        assert_eq!(Blocks::of(call.over(&empty), 0).range, None);
+    }
+
+    #[test]
+    fn blocks_that_meet_in_one_overlap() {
+        let call = Dropout::new(0.5, 0).unwrap();
+        let of = |offset, elements| Blocks::of(&call.with_element_offset(offset), elements);
+        let middle = of(100, 100);
+        for (other, overlaps) in [
+            (of(0, 100), false),
+            (of(0, 101), true),
+            (of(120, 8), true),
+            (of(0, 1000), true),
+            (of(199, 100), true),
+            (of(200, 100), false),
+        ] {
+            assert_eq!(middle.overlaps(&other), overlaps, "{other:?}");
+            assert_eq!(other.overlaps(&middle), overlaps, "{other:?}");
+        }
+        for elsewhere in [call.with_seed(1), call.with_subsequence(1)] {
+            assert!(!middle.overlaps(&Blocks::of(&elsewhere, 1000)));
+        }
     }
 
     #[cfg(feature = "serde")]

@@ -981,7 +981,7 @@ impl Binding {
         })
     }
 
-    /// What a dispatch is told.
+    /// What all dispatches of a call are told alike.
     pub(crate) fn params(&self, dropout: &Dropout) -> Params {
         self.outline.params(dropout)
     }

@@ -155,10 +155,12 @@ fn neighbours<T: Element>(
             b.iter(|| cpu::forward_fused(&dropout, x, neighbours, y).unwrap());
         });
     }
-    let mut dbias = vec![T::zeroed(); columns];
-    group.bench_function("gradient of the bias", |b| {
-        b.iter(|| cpu::bias_gradient(x, &mut dbias).unwrap());
-    });
+    for columns in [columns, 64] {
+        let mut dbias = vec![T::zeroed(); columns];
+        group.bench_function(format!("gradient of the bias, rows of {columns}"), |b| {
+            b.iter(|| cpu::bias_gradient(x, &mut dbias).unwrap());
+        });
+    }
 }
 
 /// The pieces without a tensor: the generator, a word at a time on one thread, and the masks alone.

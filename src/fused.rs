@@ -56,9 +56,5 @@ pub(crate) const fn check_rows(elements: usize, columns: usize) -> Result<(), Sl
     })
 }
 
-/// Rows that are summed one after the other into one partial sum of the bias gradient (contract section 9): 64, or
-/// as many more as make 256 partial sums of them all.
-pub(crate) const fn rows_of_a_partial_sum(rows: u64) -> u64 {
-    let needed = rows.div_ceil(256);
-    if needed < 64 { 64 } else { needed }
-}
+/// Rows that are summed one after the other into one of the bias gradient (contract section 9), and partial sums likewise.
+pub(crate) const ROWS_OF_A_SUM: u64 = 64;

@@ -27,7 +27,7 @@ use half::{bf16, f16};
 
 use crate::element::bit_mask_words;
 use crate::error::check_length;
-use crate::fused::{check_rows, rows_of_a_partial_sum};
+use crate::fused::{ROWS_OF_A_SUM, check_rows};
 use crate::philox::block;
 use crate::{Draw, Dropout, Element, Neighbours, SliceError};
 
@@ -658,13 +658,14 @@ pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceE
     let columns = dbias.len();
     check_rows(dx.len(), columns)?;
     for (column, dbias) in dbias.iter_mut().enumerate() {
-        let values: Vec<f32> = dx.iter().skip(column).step_by(columns).map(|dx| dx.wide()).collect();
-        let in_order = |values: &[f32]| values.iter().copied().reduce(|sum, value| sum + value).unwrap_or(0.0);
-        let partial: Vec<f32> = values
-            .chunks(rows_of_a_partial_sum(values.len() as u64) as usize)
-            .map(in_order)
-            .collect();
-        *dbias = T::rounded(in_order(&partial));
+        let mut values: Vec<f32> = dx.iter().skip(column).step_by(columns).map(|dx| dx.wide()).collect();
+        while values.len() > 1 {
+            values = values
+                .chunks(ROWS_OF_A_SUM as usize)
+                .map(|values| values[1..].iter().fold(values[0], |sum, value| sum + value))
+                .collect();
+        }
+        *dbias = T::rounded(values.first().copied().unwrap_or(0.0));
     }
     Ok(())
 }

@@ -1,45 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// The first stage: the rows of a partial sum, one after the other. Twin: bias_gradient in src/reference.rs.
-// Expects sums.wgsl, dx_quad.
+// Sums of 64 rows each: a matrix of as many rows less, which is summed up likewise. Expects sums.wgsl.
 
-fn dx_rows(row: u32, column: u32) -> Rows {
-    return Rows(
-        dx_quad(row, column),
-        dx_quad(row + 1u, column),
-        dx_quad(row + 2u, column),
-        dx_quad(row + 3u, column),
-    );
-}
+@group(0) @binding(1) var<storage, read_write> partial_sums: array<vec4<u32>>;
 
 @compute @workgroup_size(workgroup_size)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
-    if quad >= sums.quads {
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    // One after the other, so that narrow rows leave no invocation without work.
+    let index = (workgroup.y * workgroups.x + workgroup.x) * workgroup_size + local;
+    let n = index / sums.quads;
+    let quad = index % sums.quads;
+    let row = max(n * ROWS_OF_A_SUM, sums.phase) - sums.phase;
+    if row >= sums.rows {
         return;
     }
-    let continues = id.y == 0u && sums.phase != 0u;
-    let before = select(0u, sums.phase, id.y == 0u);
-    var row = select(id.y * sums.rows_of_a_sum - sums.phase, 0u, id.y == 0u);
-    let end = row + min(sums.rows_of_a_sum - before, sums.rows - row);
-    let at = (sums.first_sum + id.y) * sums.quads + quad;
-    let column = sums.first_column + quad * 4u;
-
-    var sum: vec4<u32>;
-    if continues {
+    let end = min((n + 1u) * ROWS_OF_A_SUM - sums.phase, sums.rows);
+    let at = sums.first_quad + index;
+    var sum = vec4<u32>(SIGN);
+    if n == 0u && sums.phase != 0u {
         sum = partial_sums[at];
-    } else {
-        sum = dx_quad(row, column);
-        row += 1u;
     }
-    // Eight loads before the first of them is waited for.
-    while end - row >= 8u {
-        let first = dx_rows(row, column);
-        let second = dx_rows(row + 4u, column);
-        sum = plus_rows(plus_rows(sum, first), second);
-        row += 8u;
-    }
-    for (; row < end; row += 1u) {
-        sum = plus_exact(sum, dx_quad(row, column));
-    }
-    partial_sums[at] = sum;
+    partial_sums[at] = plus_rows_to(end, sum, row, sums.first_column + quad * 4u);
 }

@@ -1,35 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// The second stage: the partial sums, one after the other. Twin: bias_gradient in src/reference.rs.
-// Expects sums.wgsl, store_quad.
-
-fn partial_rows(n: u32, quad: u32) -> Rows {
-    let at = n * sums.quads + quad;
-    return Rows(
-        partial_sums[at],
-        partial_sums[at + sums.quads],
-        partial_sums[at + 2u * sums.quads],
-        partial_sums[at + 3u * sums.quads],
-    );
-}
+// The last sum, of the 64 or fewer that are left. Expects sums.wgsl, store_quad.
 
 @compute @workgroup_size(workgroup_size)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let quad = (workgroup.y * workgroups.x + workgroup.x) * workgroup_size + local;
     if quad >= sums.quads {
         return;
     }
     var sum = vec4<u32>(0u);
-    if sums.count != 0u {
-        sum = partial_sums[quad];
+    if sums.rows != 0u {
+        sum = plus_rows_to(sums.rows, vec4<u32>(SIGN), 0u, quad * 4u);
     }
-    var n = 1u;
-    for (; n + 8u <= sums.count; n += 8u) {
-        let first = partial_rows(n, quad);
-        let second = partial_rows(n + 4u, quad);
-        sum = plus_rows(plus_rows(sum, first), second);
-    }
-    for (; n < sums.count; n += 1u) {
-        sum = plus_exact(sum, partial_sums[n * sums.quads + quad]);
-    }
-    store_quad(sums.first_column + quad * 4u, narrowed_any(sum));
+    store_quad(sums.first_quad + quad, narrowed_any(sum));
 }

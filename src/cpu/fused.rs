@@ -5,9 +5,9 @@ use core::ops::Range;
 use rayon::prelude::*;
 
 use super::decide::{Decide, Decision, KeepByte};
-use super::job::{Data, compute, training};
+use super::job::{Data, TASK, compute, training};
 use super::words::{Compute, Instructions, READ, WRITE};
-use crate::fused::{Neighbours, check_rows, rows_of_a_partial_sum};
+use crate::fused::{Neighbours, ROWS_OF_A_SUM, check_rows};
 use crate::{Draw, Element, SliceError};
 
 /// `y = residual + D(x + bias)`, see [`reference::forward_fused`](crate::reference::forward_fused).
@@ -208,44 +208,59 @@ pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceE
         dbias.fill(T::zeroed());
         return Ok(());
     }
-    let rows = rows_of_a_partial_sum((dx.len() / columns) as u64) as usize;
-    let mut sums = vec![0.0f32; dx.len().div_ceil(rows * columns) * columns];
-    sums.par_chunks_mut(columns)
-        .zip(dx.par_chunks(rows * columns))
-        .for_each(|(sums, dx)| compute(PartialSum { dx, sums }));
-    let (sum, rest) = sums.split_at_mut(columns);
-    for partial in rest.chunks_exact(columns) {
-        sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
+    let mut sums = partial_sums(dx, columns);
+    while sums.len() > columns {
+        sums = partial_sums(&sums, columns);
     }
     dbias
         .iter_mut()
-        .zip(sum)
-        .for_each(|(dbias, sum)| *dbias = T::narrowed(*sum));
+        .zip(sums)
+        .for_each(|(dbias, sum)| *dbias = T::narrowed(sum));
     Ok(())
 }
 
-/// The sums of some rows, one row after the other.
-pub(super) struct PartialSum<'a, T> {
+/// A row for each 64 rows, the last for what is left.
+fn partial_sums<T: Element>(dx: &[T], columns: usize) -> Vec<f32> {
+    let of_a_sum = ROWS_OF_A_SUM as usize * columns;
+    let mut sums = vec![0.0f32; dx.len().div_ceil(of_a_sum) * columns];
+    let sums_of_a_task = (TASK / of_a_sum).max(1);
+    if dx.len() <= of_a_sum * sums_of_a_task {
+        compute(PartialSums {
+            dx,
+            columns,
+            sums: &mut sums,
+        });
+    } else {
+        sums.par_chunks_mut(columns * sums_of_a_task)
+            .zip(dx.par_chunks(of_a_sum * sums_of_a_task))
+            .for_each(|(sums, dx)| compute(PartialSums { dx, columns, sums }));
+    }
+    sums
+}
+
+/// The sums of 64 rows each, one row after the other.
+pub(super) struct PartialSums<'a, T> {
     pub(super) dx: &'a [T],
+    pub(super) columns: usize,
     pub(super) sums: &'a mut [f32],
 }
 
-impl<T: Element> Compute for PartialSum<'_, T> {
+impl<T: Element> Compute for PartialSums<'_, T> {
     #[inline(always)]
     fn compute(self, instructions: impl Instructions) {
-        let (first, rest) = self.dx.split_at(self.sums.len());
-        self.sums
-            .iter_mut()
-            .zip(first)
-            .for_each(|(sum, dx)| *sum = dx.widened());
-        let (sums, sums_rest) = self.sums.as_chunks_mut();
-        for row in rest.chunks_exact(first.len()) {
-            let (row, row_rest) = row.as_chunks();
-            for (sums, row) in sums.iter_mut().zip(row) {
-                *sums = instructions.sums(*sums, T::widened_32(*row, instructions));
-            }
-            for (sum, dx) in sums_rest.iter_mut().zip(row_rest) {
-                *sum += dx.widened();
+        let of_a_sum = ROWS_OF_A_SUM as usize * self.columns;
+        for (sums, rows) in self.sums.chunks_exact_mut(self.columns).zip(self.dx.chunks(of_a_sum)) {
+            let (first, rest) = rows.split_at(self.columns);
+            sums.iter_mut().zip(first).for_each(|(sum, dx)| *sum = dx.widened());
+            let (sums, sums_rest) = sums.as_chunks_mut();
+            for row in rest.chunks_exact(self.columns) {
+                let (row, row_rest) = row.as_chunks();
+                for (sums, row) in sums.iter_mut().zip(row) {
+                    *sums = instructions.sums(*sums, T::widened_32(*row, instructions));
+                }
+                for (sum, dx) in sums_rest.iter_mut().zip(row_rest) {
+                    *sum += dx.widened();
+                }
             }
         }
     }

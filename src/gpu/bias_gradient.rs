@@ -1,8 +1,10 @@
-//! The gradient of a bias: dx summed over its rows, in the order of the contract, in two stages.
+//! The gradient of a bias: dx summed over its rows, in the order of the contract.
 //!
-//! The order leaves the columns free, and the partial sums of each: one invocation does four columns of one partial
-//! sum. A second stage adds those up. Each row is read once; partial sums take a sixteenth of dx's memory at most.
+//! 64 rows make one of a matrix of partial sums, which is summed up likewise, until no more than 64 rows are left for the
+//! last stage. The order leaves the columns free, and the sums of each: one invocation does four columns of one sum. Each
+//! row is read once; the partial sums of f32 take a 63rd of dx's memory, where rows are whole quads.
 
+use core::iter;
 use core::mem::size_of;
 use std::sync::{Arc, OnceLock};
 
@@ -13,12 +15,13 @@ use super::binding::Range;
 use super::form::{check_rows, tensor_bytes};
 use super::kernels::{Inner, Kernels};
 use super::memory::create_buffer;
+use super::plan::{PlanError, PlanLimits, folded};
 use super::scope::ErrorScopes;
 use super::uniforms::Uniforms;
 use super::variant::{Extent, ShaderFile, file, joined};
 use super::{BindError, DeviceError};
 use crate::DType;
-use crate::fused::rows_of_a_partial_sum;
+use crate::fused::ROWS_OF_A_SUM;
 
 /// Describes a [`BiasGradient`].
 ///
@@ -64,7 +67,7 @@ pub struct BiasGradientDescriptor<'a> {
 /// The gradient of the bias of a [fused forward](super::Operation::ForwardFused), bound to buffers: the sum of dx over
 /// its rows, in f32, rounded once, bit for bit [`reference::bias_gradient`](crate::reference::bias_gradient).
 ///
-/// Owns a scratch buffer of [`scratch_bytes`](Self::scratch_bytes) for the partial sums, so two recordings of one
+/// Owns scratch buffers of [`scratch_bytes`](Self::scratch_bytes) for the partial sums, so two recordings of one
 /// object must not run at once; those of one queue never do.
 ///
 /// # Examples
@@ -113,214 +116,270 @@ struct Sums {
     quads: u32,
     start: u32,
     rows: u32,
-    rows_of_a_sum: u32,
     phase: u32,
-    first_sum: u32,
-    count: u32,
+    first_quad: u32,
+    dbias_columns: u32,
     always_zero: u32,
 }
 
 /// Columns that an invocation works on.
 const QUAD: u64 = 4;
 
-/// The pipelines of one element type and way of access.
-#[derive(Debug)]
-pub(crate) struct Stages {
-    partial: wgpu::ComputePipeline,
-    total: wgpu::ComputePipeline,
+/// Bytes of four columns of a partial sum.
+const QUAD_BYTES: u64 = QUAD * size_of::<f32>() as u64;
+
+/// What a pipeline makes of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Rows of the element type to partial sums.
+    Partial,
+    /// The last of the partial sums to the gradient in the element type.
+    Total,
 }
 
-/// The pipelines built so far, for each element type and extent.
-pub(crate) type BuiltStages = [[OnceLock<Stages>; 2]; DType::ALL.len()];
+/// The pipelines built so far, for each stage, element type and extent.
+pub(crate) type BuiltStages = [[[OnceLock<wgpu::ComputePipeline>; 2]; DType::ALL.len()]; 2];
 
-/// The files of both stages, each in the order in which they are joined.
-pub(crate) fn files(dtype: DType, extent: Extent) -> [Vec<ShaderFile>; 2] {
-    let mut common = match dtype {
-        DType::F32 => vec![file!("element/as_f32.wgsl"), file!("bias_gradient/words.wgsl")],
-        DType::F16 => vec![
-            file!("element/as_f16.wgsl"),
-            file!("element/halves.wgsl"),
-            file!("bias_gradient/halves.wgsl"),
-        ],
-        DType::Bf16 => vec![
-            file!("element/as_bf16.wgsl"),
-            file!("element/halves.wgsl"),
-            file!("bias_gradient/halves.wgsl"),
-        ],
+/// The files of a stage, in the order in which they are joined.
+pub(crate) fn files(stage: Stage, dtype: DType, extent: Extent) -> Vec<ShaderFile> {
+    let element = match dtype {
+        DType::F32 => file!("element/as_f32.wgsl"),
+        DType::F16 => file!("element/as_f16.wgsl"),
+        DType::Bf16 => file!("element/as_bf16.wgsl"),
     };
-    common.extend([file!("element/sum.wgsl"), file!("bias_gradient/sums.wgsl")]);
-    let (dx, dbias) = match extent {
-        Extent::Whole => (
-            file!("bias_gradient/dx_whole.wgsl"),
-            file!("bias_gradient/dbias_whole.wgsl"),
+    let from_words = || vec![file!("bias_gradient/from_words.wgsl")];
+    let from_halves = |halves| {
+        vec![
+            file!("element/halves.wgsl"),
+            file!("bias_gradient/from_halves.wgsl"),
+            halves,
+        ]
+    };
+    let (from, last) = match (stage, extent) {
+        (Stage::Partial, _) => (
+            match dtype {
+                DType::F32 => from_words(),
+                DType::F16 => from_halves(file!("bias_gradient/from_f16.wgsl")),
+                DType::Bf16 => from_halves(file!("bias_gradient/from_bf16.wgsl")),
+            },
+            vec![
+                match extent {
+                    Extent::Whole => file!("bias_gradient/dx_whole.wgsl"),
+                    Extent::Tail => file!("bias_gradient/dx_any.wgsl"),
+                },
+                file!("bias_gradient/partial.wgsl"),
+            ],
         ),
-        Extent::Tail => (
-            file!("bias_gradient/dx_any.wgsl"),
-            file!("bias_gradient/dbias_any.wgsl"),
+        (Stage::Total, _) => (
+            from_words(),
+            vec![
+                file!("bias_gradient/dx_whole.wgsl"),
+                match dtype {
+                    DType::F32 => file!("bias_gradient/to_words.wgsl"),
+                    DType::F16 | DType::Bf16 => file!("bias_gradient/to_halves.wgsl"),
+                },
+                match extent {
+                    Extent::Whole => file!("bias_gradient/dbias_whole.wgsl"),
+                    Extent::Tail => file!("bias_gradient/dbias_any.wgsl"),
+                },
+                file!("bias_gradient/total.wgsl"),
+            ],
         ),
     };
-    let with = |last: [ShaderFile; 2]| common.iter().copied().chain(last).collect();
-    [
-        with([dx, file!("bias_gradient/partial.wgsl")]),
-        with([dbias, file!("bias_gradient/total.wgsl")]),
-    ]
+    let common = [element, file!("element/sum.wgsl"), file!("bias_gradient/sums.wgsl")];
+    common.into_iter().chain(from).chain(last).collect()
+}
+
+/// Every shader, its name and its files.
+pub(crate) fn shaders() -> impl Iterator<Item = (String, Vec<ShaderFile>)> {
+    DType::ALL.into_iter().flat_map(|dtype| {
+        [(Extent::Whole, "whole"), (Extent::Tail, "tail")]
+            .into_iter()
+            .flat_map(move |(extent, columns)| {
+                [(Stage::Partial, "partial"), (Stage::Total, "total")].map(|(stage, name)| {
+                    (
+                        format!("{dtype} bias-gradient {columns} {name}"),
+                        files(stage, dtype, extent),
+                    )
+                })
+            })
+    })
 }
 
 impl Inner {
-    fn stages(&self, dtype: DType, extent: Extent) -> Result<&Stages, DeviceError> {
-        let known = &self.bias_gradients[dtype as usize][extent as usize];
+    fn stage(&self, stage: Stage, dtype: DType, extent: Extent) -> Result<&wgpu::ComputePipeline, DeviceError> {
+        let known = &self.bias_gradients[stage as usize][dtype as usize][extent as usize];
         if let Some(known) = known.get() {
             return Ok(known);
         }
         let scopes = ErrorScopes::push(&self.device);
-        let [partial, total] = files(dtype, extent).map(|files| {
-            let label = format!("wgpu_dropout::BiasGradient {dtype}");
-            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&label),
-                source: wgpu::ShaderSource::Wgsl(joined(&files).into()),
-            });
-            self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(&label),
-                layout: None,
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &[("workgroup_size", f64::from(self.limits.workgroup_size))],
-                    ..Default::default()
-                },
-                cache: self.pipeline_cache.as_ref(),
-            })
+        let label = format!("wgpu_dropout::BiasGradient {stage:?} {dtype}");
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(joined(&files(stage, dtype, extent)).into()),
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[("workgroup_size", f64::from(self.limits.workgroup_size))],
+                ..Default::default()
+            },
+            cache: self.pipeline_cache.as_ref(),
         });
         scopes.pop()?;
-        // Two threads may have built them; either will do.
-        Ok(known.get_or_init(|| Stages { partial, total }))
+        // Two threads may have built it; either will do.
+        Ok(known.get_or_init(|| pipeline))
     }
 }
 
-/// How the sums of a tensor are cut into dispatches, by arithmetic alone.
+/// Rows to be added up, by arithmetic alone.
 #[derive(Clone, Copy, Debug)]
-struct Cut {
+struct Rows {
+    count: u64,
+    /// Elements of a row, and of the first one bytes.
     columns: u64,
-    rows: u64,
     element_bytes: u64,
-    /// Of the first stage: rows in one binding.
-    rows_of_a_window: u64,
-    /// Of both stages: columns in one dispatch, whole quads.
-    columns_of_a_dispatch: u64,
-    rows_of_a_sum: u64,
-    offset_alignment: u64,
 }
 
-/// A dispatch of the first stage.
+/// A part of them that one binding holds, and of the sums that they make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Window {
-    /// Of dx, in bytes: where the binding starts, and how long it is.
-    offset: u64,
-    bytes: u64,
-    sums: Sums,
-    /// Partial sums of this window.
-    partial_sums: u32,
+    /// Of the rows, in bytes: where the binding starts, and how long it is.
+    from: [u64; 2],
+    /// Of the sums likewise.
+    to: [u64; 2],
+    /// Where the rows start behind the binding, in elements, and where the sums do, in quads.
+    start: u64,
+    first_quad: u64,
+    rows: u64,
+    phase: u64,
+    sums: u64,
+}
+
+impl Rows {
+    fn sums(&self) -> u64 {
+        self.count.div_ceil(ROWS_OF_A_SUM)
+    }
+
+    fn row_bytes(&self) -> u64 {
+        self.columns * self.element_bytes
+    }
+
+    /// Rows of one binding, or none where not even one fits.
+    fn of_a_window(&self, limits: &PlanLimits) -> u64 {
+        if (self.count * self.row_bytes()).next_multiple_of(4) <= limits.max_binding_bytes {
+            return self.count;
+        }
+        // A window's first row may start anywhere behind an aligned offset, and end within a word.
+        let rows = limits.max_binding_bytes.saturating_sub(limits.offset_alignment + 4) / self.row_bytes();
+        // Whole sums where that is no matter.
+        if rows > ROWS_OF_A_SUM {
+            rows / ROWS_OF_A_SUM * ROWS_OF_A_SUM
+        } else {
+            rows
+        }
+    }
+
+    /// All of them, in order, with where so many quads of each sum go.
+    fn windows(self, quads: u64, limits: &PlanLimits) -> impl Iterator<Item = Window> + use<> {
+        let of_a_window = self.of_a_window(limits).max(1);
+        let alignment = limits.offset_alignment;
+        (0..self.count.div_ceil(of_a_window)).map(move |n| {
+            let first_row = n * of_a_window;
+            let rows = (self.count - first_row).min(of_a_window);
+            let aligned = |bytes: u64| bytes / alignment * alignment;
+            let start = first_row * self.row_bytes();
+            let end = (start + rows * self.row_bytes()).next_multiple_of(4);
+            let phase = first_row % ROWS_OF_A_SUM;
+            let sums = (phase + rows).div_ceil(ROWS_OF_A_SUM);
+            let first_quad = first_row / ROWS_OF_A_SUM * quads;
+            let sums_start = aligned(first_quad * QUAD_BYTES);
+            let sums_end = (first_quad + sums * quads) * QUAD_BYTES;
+            Window {
+                from: [aligned(start), end - aligned(start)],
+                to: [sums_start, sums_end - sums_start],
+                start: (start - aligned(start)) / self.element_bytes,
+                first_quad: first_quad - sums_start / QUAD_BYTES,
+                rows,
+                phase,
+                sums,
+            }
+        })
+    }
+}
+
+/// How a tensor is cut into columns that are summed up one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    dx: Rows,
+    columns_of_a_dispatch: u64,
 }
 
 impl Cut {
-    fn new(inner: &Inner, rows: u64, columns: u64, dtype: DType) -> Result<Self, BindError> {
-        let limits = inner.limits;
-        let element_bytes = dtype.bytes();
-        let row_bytes = columns * element_bytes;
-        let long_row = || BindError::LongRow {
-            columns,
-            bytes: row_bytes,
-            max_binding_bytes: limits.max_binding_bytes,
-        };
-        let rows_of_a_window = if (rows * row_bytes).next_multiple_of(4) <= limits.max_binding_bytes {
-            rows
-        } else {
-            // A window's first row may start anywhere behind an aligned offset, and end within a word.
-            limits.max_binding_bytes.saturating_sub(limits.offset_alignment + 4) / row_bytes
-        };
-        let rows_of_a_sum = rows_of_a_partial_sum(rows);
-        let sums = rows.div_ceil(rows_of_a_sum).max(1);
-        let scratch_columns = limits.max_binding_bytes / (size_of::<f32>() as u64 * sums);
-        let dispatch_columns = u64::from(limits.max_workgroups_per_dimension) * u64::from(limits.workgroup_size) * QUAD;
-        let columns_of_a_dispatch = scratch_columns.min(dispatch_columns) / QUAD * QUAD;
-        let fits = rows == 0 || rows_of_a_window > 0;
-        // Row and partial sum are 32-bit numbers in the shader.
-        let counts = u32::try_from(rows_of_a_sum).is_ok() && u32::try_from(columns).is_ok();
-        let has_sums = sums <= limits.max_workgroups_per_dimension.into();
-        if !fits || !counts || !has_sums || columns_of_a_dispatch == 0 || row_bytes > limits.max_binding_bytes {
-            return Err(long_row());
+    fn new(limits: &PlanLimits, dx: Rows) -> Result<Self, BindError> {
+        // A binding holds the rows of the last sum; of two, that others may start at an aligned offset.
+        let needed_bytes = ROWS_OF_A_SUM * QUAD_BYTES;
+        if limits.max_binding_bytes < needed_bytes {
+            return Err(BindError::Plan(PlanError::Binding {
+                max_binding_bytes: limits.max_binding_bytes,
+                needed_bytes,
+            }));
+        }
+        let quads = (limits.max_binding_bytes / (2 * needed_bytes)).max(1);
+        let columns_of_a_dispatch = (quads * QUAD).min(dx.columns.next_multiple_of(QUAD));
+        let row_bytes = dx.row_bytes();
+        let fits = dx.count == 0 || dx.of_a_window(limits) > 0;
+        // A column is a 32-bit number in the shader.
+        let counts = u32::try_from(dx.columns).is_ok();
+        if !fits || !counts || row_bytes > limits.max_binding_bytes {
+            return Err(BindError::LongRow {
+                columns: dx.columns,
+                bytes: row_bytes,
+                max_binding_bytes: limits.max_binding_bytes,
+            });
         }
         Ok(Self {
-            columns,
-            rows,
-            element_bytes,
-            rows_of_a_window,
+            dx,
             columns_of_a_dispatch,
-            rows_of_a_sum,
-            offset_alignment: limits.offset_alignment,
         })
     }
 
-    /// Partial sums of a column.
-    fn sums(&self) -> u64 {
-        self.rows.div_ceil(self.rows_of_a_sum)
-    }
-
-    /// Bytes of the partial sums of a dispatch.
-    fn scratch_bytes(&self) -> u64 {
-        let columns = self.columns.next_multiple_of(QUAD).min(self.columns_of_a_dispatch);
-        // Where there are no rows, the second stage has a binding all the same.
-        columns * size_of::<f32>() as u64 * self.sums().max(1)
-    }
-
-    /// What both stages know of a dispatch from a column on.
-    fn column_sums(&self, first_column: u64) -> Sums {
-        let columns = (self.columns - first_column).min(self.columns_of_a_dispatch);
-        Sums {
-            columns: self.columns as u32,
-            first_column: first_column as u32,
-            quads: columns.div_ceil(QUAD) as u32,
-            start: 0,
-            rows: 0,
-            rows_of_a_sum: self.rows_of_a_sum as u32,
-            phase: 0,
-            first_sum: 0,
-            count: self.sums() as u32,
-            always_zero: 0,
-        }
-    }
-
-    fn first_columns(&self) -> impl Iterator<Item = u64> + use<> {
+    /// The first column and the columns of each pass, whole quads.
+    fn columns(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
         let Self {
-            columns,
+            dx: Rows { columns, .. },
             columns_of_a_dispatch,
-            ..
         } = *self;
-        (0..columns.div_ceil(columns_of_a_dispatch)).map(move |n| n * columns_of_a_dispatch)
+        (0..columns.div_ceil(columns_of_a_dispatch)).map(move |n| {
+            let first = n * columns_of_a_dispatch;
+            (
+                first,
+                (columns - first).min(columns_of_a_dispatch).next_multiple_of(QUAD),
+            )
+        })
     }
 
-    fn windows(self, first_column: u64) -> impl Iterator<Item = Window> {
-        let first_rows = (0..self.rows.div_ceil(self.rows_of_a_window.max(1))).map(move |n| n * self.rows_of_a_window);
-        first_rows.map(move |first_row| {
-            let rows = (self.rows - first_row).min(self.rows_of_a_window);
-            let row_bytes = self.columns * self.element_bytes;
-            let start = first_row * row_bytes;
-            let offset = start / self.offset_alignment * self.offset_alignment;
-            let end = (start + rows * row_bytes).next_multiple_of(4);
-            let phase = first_row % self.rows_of_a_sum;
-            Window {
-                offset,
-                bytes: end - offset,
-                sums: Sums {
-                    start: ((start - offset) / self.element_bytes) as u32,
-                    rows: rows as u32,
-                    phase: phase as u32,
-                    first_sum: (first_row / self.rows_of_a_sum) as u32,
-                    ..self.column_sums(first_column)
-                },
-                partial_sums: (phase + rows).div_ceil(self.rows_of_a_sum) as u32,
-            }
+    /// The partial sums of so many columns, each made of the ones before: the last are no more than one sum's.
+    fn partial_sums(&self, columns: u64) -> impl Iterator<Item = Rows> + use<> {
+        let of = move |count| Rows {
+            count,
+            columns,
+            element_bytes: size_of::<f32>() as u64,
+        };
+        iter::successors(Some(of(self.dx.sums())), move |rows| {
+            (rows.count > ROWS_OF_A_SUM).then(|| of(rows.sums()))
         })
+    }
+}
+
+fn part<'a>(whole: &BufferBinding<'a>, [offset, bytes]: [u64; 2]) -> BufferBinding<'a> {
+    BufferBinding {
+        offset: whole.offset + offset,
+        size: wgpu::BufferSize::new(bytes),
+        ..whole.clone()
     }
 }
 
@@ -375,65 +434,104 @@ impl Kernels {
             });
         }
 
-        let cut = Cut::new(inner, elements / columns, columns, dtype)?;
+        let rows = Rows {
+            count: elements / columns,
+            columns,
+            element_bytes: dtype.bytes(),
+        };
+        let limits = &inner.limits;
+        let cut = Cut::new(limits, rows)?;
         let extent = if columns.is_multiple_of(QUAD) {
             Extent::Whole
         } else {
             Extent::Tail
         };
-        let stages = inner.stages(dtype, extent)?;
+        let first = inner.stage(Stage::Partial, dtype, extent)?;
+        let between = if rows.sums() > ROWS_OF_A_SUM {
+            inner.stage(Stage::Partial, DType::F32, Extent::Whole)?
+        } else {
+            first // not recorded
+        };
+        let last = inner.stage(Stage::Total, dtype, extent)?;
         let scopes = ErrorScopes::push(&inner.device);
-        let scratch = create_buffer(
-            &inner.device,
-            &wgpu::BufferDescriptor {
-                label: Some("wgpu_dropout::BiasGradient::scratch"),
-                size: cut.scratch_bytes(),
-                usage: wgpu::BufferUsages::STORAGE,
-                mapped_at_creation: false,
-            },
-        );
-        // In the order in which they run: the partial sums of some columns, then those columns.
-        let planned: Vec<_> = cut
-            .first_columns()
-            .flat_map(|first_column| {
-                let windows = cut.windows(first_column).map(|window| {
-                    let bound = BufferBinding {
-                        offset: dx.all().offset + window.offset,
-                        size: wgpu::BufferSize::new(window.bytes),
-                        ..dx.all()
-                    };
-                    (&stages.partial, bound, window.sums, window.partial_sums)
-                });
-                let total = (&stages.total, dbias.all(), cut.column_sums(first_column), 1);
-                windows.chain([total]).collect::<Vec<_>>()
+        // As large as the first columns need, which are the most.
+        let scratch: Vec<_> = cut
+            .partial_sums(cut.columns_of_a_dispatch)
+            .map(|sums| {
+                let descriptor = wgpu::BufferDescriptor {
+                    label: Some("wgpu_dropout::BiasGradient::scratch"),
+                    // Where there are no rows, the last stage has a binding all the same.
+                    size: sums.count.max(1) * sums.row_bytes(),
+                    usage: wgpu::BufferUsages::STORAGE,
+                    mapped_at_creation: false,
+                };
+                create_buffer(&inner.device, &descriptor)
             })
             .collect();
-        let uniforms = Uniforms::new(&inner.device, label, planned.iter().map(|(_, _, sums, _)| *sums));
-        let dispatches = planned.into_iter().zip(0..).map(|((pipeline, tensor, sums, rows), n)| {
-            let resources = [uniforms.binding(n), scratch.as_entire_buffer_binding(), tensor];
-            let entries: Vec<_> = resources
-                .into_iter()
-                .zip(0..)
-                .map(|(resource, binding)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: wgpu::BindingResource::Buffer(resource),
-                })
-                .collect();
-            Dispatch {
-                pipeline: pipeline.clone(),
-                bind_group: inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label,
-                    layout: &pipeline.get_bind_group_layout(0),
-                    entries: &entries,
-                }),
-                workgroups: [sums.quads.div_ceil(inner.limits.workgroup_size), rows],
+        let scratch_bytes = scratch.iter().map(wgpu::Buffer::size).sum();
+        // In the order in which they run: all sums of some columns, then those of others.
+        let mut planned = Vec::new();
+        for (first_column, of_dispatch) in cut.columns() {
+            let quads = of_dispatch / QUAD;
+            let (mut from, mut rows, mut column) = (dx.all(), cut.dx, first_column);
+            let pipelines = iter::once(first).chain(iter::repeat(between));
+            for ((sums, scratch), pipeline) in cut.partial_sums(of_dispatch).zip(&scratch).zip(pipelines) {
+                for window in rows.windows(quads, limits) {
+                    let told = Sums {
+                        columns: rows.columns as u32,
+                        first_column: column as u32,
+                        quads: quads as u32,
+                        start: window.start as u32,
+                        rows: window.rows as u32,
+                        phase: window.phase as u32,
+                        first_quad: window.first_quad as u32,
+                        ..Sums::zeroed()
+                    };
+                    let from = part(&from, window.from);
+                    let to = part(&scratch.as_entire_buffer_binding(), window.to);
+                    planned.push((pipeline, from, to, told, window.sums * quads));
+                }
+                (from, rows, column) = (scratch.as_entire_buffer_binding(), sums, 0);
             }
-        });
-        let dispatches = dispatches.collect();
+            let told = Sums {
+                columns: rows.columns as u32,
+                quads: quads as u32,
+                rows: rows.count as u32,
+                first_quad: (first_column / QUAD) as u32,
+                dbias_columns: columns as u32,
+                ..Sums::zeroed()
+            };
+            planned.push((last, from, dbias.all(), told, quads));
+        }
+        let uniforms = Uniforms::new(&inner.device, label, planned.iter().map(|(_, _, _, told, _)| *told));
+        let dispatches = planned
+            .into_iter()
+            .zip(0..)
+            .map(|((pipeline, from, to, _, invocations), n)| {
+                let resources = [uniforms.binding(n), to, from];
+                let entries: Vec<_> = resources
+                    .into_iter()
+                    .zip(0..)
+                    .map(|(resource, binding)| wgpu::BindGroupEntry {
+                        binding,
+                        resource: wgpu::BindingResource::Buffer(resource),
+                    })
+                    .collect();
+                Ok(Dispatch {
+                    pipeline: pipeline.clone(),
+                    bind_group: inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                        label,
+                        layout: &pipeline.get_bind_group_layout(0),
+                        entries: &entries,
+                    }),
+                    workgroups: folded(invocations, limits)?,
+                })
+            });
+        let dispatches = dispatches.collect::<Result<_, BindError>>()?;
         scopes.pop()?;
         Ok(BiasGradient {
             dispatches,
-            scratch_bytes: cut.scratch_bytes(),
+            scratch_bytes,
         })
     }
 }
@@ -487,56 +585,84 @@ mod tests {
 
     #[test]
     fn host_and_shader_layouts_agree() {
-        let [files, _] = files(DType::F32, Extent::Whole);
+        let files = files(Stage::Partial, DType::F32, Extent::Whole);
         let (shader, span) = layout::of_struct(&joined(&files), "Sums");
-        let host = layout::host!(Sums: columns first_column quads start rows rows_of_a_sum phase first_sum count
-            always_zero);
+        let host =
+            layout::host!(Sums: columns first_column quads start rows phase first_quad dbias_columns always_zero);
         assert_eq!(shader, host);
         assert_eq!(span, size_of::<Sums>());
+        let text = include_str!("../../shaders/bias_gradient/sums.wgsl");
+        assert!(text.contains(&format!("const ROWS_OF_A_SUM: u32 = {ROWS_OF_A_SUM}u;")));
     }
 
     /// Every row is summed once, into the partial sum that is its own, within every limit.
     #[test]
     fn windows_are_all_rows() {
-        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
-        for max_binding_bytes in [4096, 10_000, 1 << 20] {
-            let options = crate::gpu::KernelOptions {
+        for max_binding_bytes in [2048, 4096, 10_000, 1 << 20] {
+            let limits = PlanLimits {
                 max_binding_bytes,
-                ..Default::default()
+                ..limits()
             };
-            let kernels = Kernels::with_options(&device, &queue, &options).expect("kernels");
-            for (rows, columns, dtype) in [
-                (0, 5, DType::F32),
-                (1, 1, DType::Bf16),
-                (1000, 7, DType::F16),
-                (70_001, 3, DType::F16),
-                (300, 255, DType::F32),
+            for (count, columns, element_bytes) in [
+                (0, 5, 4),
+                (1, 1, 2),
+                (1000, 7, 2),
+                (70_001, 3, 2),
+                (300, 255, 4),
+                (100, 800, 2), // less than one sum in a window
             ] {
-                let cut = Cut::new(&kernels.inner, rows, columns, dtype).expect("it fits");
-                assert!(cut.scratch_bytes() <= max_binding_bytes);
+                let dx = Rows {
+                    count,
+                    columns,
+                    element_bytes,
+                };
+                let cut = Cut::new(&limits, dx).expect("it fits");
                 let mut next_column = 0;
-                for first_column in cut.first_columns() {
+                for (first_column, columns) in cut.columns() {
                     assert_eq!(first_column, next_column);
-                    next_column += 4 * u64::from(cut.column_sums(first_column).quads);
-                    let mut next_row = 0;
-                    for window in cut.windows(first_column) {
-                        assert!(window.bytes <= max_binding_bytes);
-                        assert_eq!(window.offset % cut.offset_alignment, 0);
-                        let sums = window.sums;
-                        let start = window.offset + u64::from(sums.start) * dtype.bytes();
-                        assert_eq!(start, next_row * columns * dtype.bytes());
-                        let end = start + u64::from(sums.rows) * columns * dtype.bytes();
-                        assert!((end..end + 4).contains(&(window.offset + window.bytes)));
-                        let [first, last] = [next_row, next_row + u64::from(sums.rows) - 1]
-                            .map(|row| (row / cut.rows_of_a_sum, row % cut.rows_of_a_sum));
-                        assert_eq!((sums.first_sum.into(), u64::from(sums.phase)), first);
-                        assert_eq!(u64::from(sums.first_sum + window.partial_sums - 1), last.0);
-                        next_row += u64::from(sums.rows);
+                    next_column += columns;
+                    let mut rows = dx;
+                    for sums in cut.partial_sums(columns) {
+                        check_windows(rows, sums, &limits);
+                        rows = sums;
                     }
-                    assert_eq!(next_row, rows);
+                    assert!(rows.count <= ROWS_OF_A_SUM);
+                    assert!(rows.count * rows.row_bytes() <= max_binding_bytes);
                 }
-                assert!((columns..columns + 4).contains(&next_column));
+                assert_eq!(next_column, columns.next_multiple_of(QUAD));
             }
         }
+    }
+
+    fn limits() -> PlanLimits {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        Kernels::new(&device, &queue).expect("kernels").limits()
+    }
+
+    fn check_windows(rows: Rows, sums: Rows, limits: &PlanLimits) {
+        let quads = sums.columns / QUAD;
+        let (mut next_row, mut end_of_sums) = (0, 0);
+        for window in rows.windows(quads, limits) {
+            for [offset, bytes] in [window.from, window.to] {
+                assert!(bytes <= limits.max_binding_bytes);
+                assert_eq!(offset % limits.offset_alignment, 0);
+            }
+            let start = window.from[0] + window.start * rows.element_bytes;
+            assert_eq!(start, next_row * rows.row_bytes());
+            let end = start + window.rows * rows.row_bytes();
+            assert!((end..end + 4).contains(&(window.from[0] + window.from[1])));
+            assert_eq!(window.phase, next_row % ROWS_OF_A_SUM);
+            let first_sum = next_row / ROWS_OF_A_SUM;
+            assert_eq!(
+                window.to[0] + window.first_quad * QUAD_BYTES,
+                first_sum * sums.row_bytes()
+            );
+            next_row += window.rows;
+            end_of_sums = next_row.div_ceil(ROWS_OF_A_SUM);
+            assert_eq!(first_sum + window.sums, end_of_sums);
+            assert_eq!(window.to[0] + window.to[1], end_of_sums * sums.row_bytes());
+        }
+        assert_eq!(next_row, rows.count);
+        assert_eq!(end_of_sums, sums.count);
     }
 }

@@ -13,6 +13,7 @@
 //! | neighbours | none; bias and residual, the residual apart or in place |
 //! | mask stored | none, bits, bytes |
 
+use super::bias_gradient;
 use super::device_call::{ADVANCE, LOAD};
 use crate::{DType, MaskFormat, RandomBits};
 
@@ -837,17 +838,7 @@ pub fn portable_wgsl() -> impl Iterator<Item = (String, String)> {
     let kernels = Variant::all()
         .filter(portable)
         .map(|variant| (variant.to_string(), variant.wgsl()));
-    let gradients = DType::ALL.into_iter().flat_map(|dtype| {
-        [(Extent::Whole, "whole"), (Extent::Tail, "tail")]
-            .into_iter()
-            .flat_map(move |(extent, columns)| {
-                let [partial, total] = super::bias_gradient::files(dtype, extent);
-                [
-                    (format!("{dtype} bias-gradient {columns} partial"), joined(&partial)),
-                    (format!("{dtype} bias-gradient {columns} total"), joined(&total)),
-                ]
-            })
-    });
+    let gradients = bias_gradient::shaders().map(|(name, files)| (name, joined(&files)));
     let device = [
         ("device-call load".to_owned(), joined(&LOAD)),
         ("device-call advance".to_owned(), joined(&ADVANCE)),
@@ -1033,14 +1024,11 @@ mod tests {
         );
 
         let beside = LOAD.into_iter().chain(ADVANCE);
-        let gradients = DType::ALL.into_iter().flat_map(|dtype| {
-            [Extent::Whole, Extent::Tail].map(|extent| crate::gpu::bias_gradient::files(dtype, extent).concat())
-        });
         let used: BTreeSet<_> = variants
             .iter()
             .flat_map(Variant::files)
             .chain(beside)
-            .chain(gradients.flatten())
+            .chain(bias_gradient::shaders().flat_map(|(_, files)| files))
             .map(|file| file.path.to_owned())
             .collect();
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use super::*;
 use crate::cpu::decide::{Decision, KeepByte};
-use crate::cpu::fused::{Fused, PartialSum};
+use crate::cpu::fused::{Fused, PartialSums};
 use crate::cpu::job::{Data, Job, Sink, streams, training};
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
@@ -233,9 +233,13 @@ fn check_fused<T: Element>(x: &[T]) {
             }
         }
         let run = |set: Set| {
-            let mut sums = vec![0.0; columns];
+            let mut sums = vec![0.0; elements.div_ceil(64 * columns) * columns];
             let dx = &x[..elements];
-            set.compute(PartialSum { dx, sums: &mut sums });
+            set.compute(PartialSums {
+                dx,
+                columns,
+                sums: &mut sums,
+            });
             // Which NaN a sum is does not matter: in the end it is narrowed to the canonical one.
             sums.into_iter()
                 .map(|sum| f32::narrowed(sum).to_bits())

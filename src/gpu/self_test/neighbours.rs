@@ -61,8 +61,8 @@ pub(super) const FUSED_CASES: [FusedCase; 13] = {
     ]
 };
 
-/// Rows and columns of the gradients of biases: partial sums of 64 rows and of more, and a last one of fewer.
-pub(super) const GRADIENT_CASES: [(u64, u64); 10] = [
+/// Rows and columns of the gradients of biases: one level of partial sums, two and three, and a last one of fewer rows.
+pub(super) const GRADIENT_CASES: [(u64, u64); 11] = [
     (0, 5),
     (1, 1),
     (2, 7),
@@ -73,6 +73,7 @@ pub(super) const GRADIENT_CASES: [(u64, u64); 10] = [
     (16_385, 4),
     (17_000, 1),
     (33, 1030),
+    (262_209, 1),
 ];
 
 /// Compares the gradient of a bias.

@@ -12,10 +12,8 @@ fn fused_fast(x: vec4<u32>, bias: vec4<u32>, keep: vec4<bool>, residual: vec4<u3
     let wide_bias = widened(bias);
     let wide_residual = widened(residual);
     let sum = bitcast<vec4<u32>>(bitcast<vec4<f32>>(wide_x) + bitcast<vec4<f32>>(wide_bias));
-    let magnitude = sum & vec4<u32>(~SIGN);
-    let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) * bitcast<f32>(params.scale));
-    let scaled = (product ^ vec4<u32>(row.always_zero)) | (sum ^ magnitude);
-    let kept = select(none, scaled, keep);
+    let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(sum) * bitcast<f32>(params.scale));
+    let kept = select(none, product ^ vec4<u32>(row.always_zero), keep);
     let y = bitcast<vec4<u32>>(bitcast<vec4<f32>>(wide_residual) + bitcast<vec4<f32>>(kept));
     let signs = select(none, wide_x & wide_bias & wide_residual & vec4<u32>(SIGN), keep);
     return narrowed(select(y, signs, (y & vec4<u32>(~SIGN)) == none));

@@ -12,10 +12,8 @@ struct Pairs {
 // The sign of a zero is left open.
 fn fused_fast(x: vec4<u32>, bias: vec4<u32>, keep: vec4<bool>, residual: vec4<u32>) -> vec4<u32> {
     let sum = bitcast<vec4<u32>>(bitcast<vec4<f32>>(x) + bitcast<vec4<f32>>(bias));
-    let magnitude = sum & vec4<u32>(~SIGN);
-    let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) * bitcast<f32>(params.scale));
-    let scaled = (product ^ vec4<u32>(row.always_zero)) | (sum ^ magnitude);
-    let kept = select(vec4<u32>(0u), scaled, keep);
+    let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(sum) * bitcast<f32>(params.scale));
+    let kept = select(vec4<u32>(0u), product ^ vec4<u32>(row.always_zero), keep);
     return bitcast<vec4<u32>>(bitcast<vec4<f32>>(residual) + bitcast<vec4<f32>>(kept));
 }
 

@@ -6,10 +6,10 @@
 
 // Four elements, or minus zeros where there are none: loaded all the same, for a branch costs more than a load, both where
 // every way is executed and where loads wait for it.
-fn present(values: vec4<u32>, has: u32) -> vec4<u32> {
-    return select(vec4<u32>(MISSING), values, has != 0u);
+fn present(values: vec4<u32>) -> vec4<u32> {
+    return select(vec4<u32>(MISSING), values, row.has_bias != 0u);
 }
 
-fn tile_present(x: Tile, has: u32) -> Tile {
-    return Tile(present(x.a, has), present(x.b, has), present(x.c, has), present(x.d, has));
+fn tile_present(x: Tile) -> Tile {
+    return Tile(present(x.a), present(x.b), present(x.c), present(x.d));
 }

@@ -16,10 +16,7 @@ fn do_tile_exact(tile: u32, keep: Keep) {
     var word = 0u;
     for (var i = 0u; i < TILE; i += 1u) {
         let index = (tile * TILE + i) / ELEMENTS_PER_WORD;
-        var added = MINUS_ZERO;
-        if row.has_residual != 0u {
-            added = element_of(residual_word(index), i);
-        }
+        let added = element_of(residual_word(index), i);
         var before = MINUS_ZERO;
         if row.has_bias != 0u {
             before = bias_element(column);

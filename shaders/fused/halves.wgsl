@@ -7,7 +7,7 @@ const MISSING: u32 = MINUS_ZERO;
 fn residual_tile(tile: u32) -> Tile {
     let p = residual_words(tile * 2u);
     let q = residual_words(tile * 2u + 1u);
-    return tile_present(Tile(unpack(p.xy), unpack(p.zw), unpack(q.xy), unpack(q.zw)), row.has_residual);
+    return Tile(unpack(p.xy), unpack(p.zw), unpack(q.xy), unpack(q.zw));
 }
 
 fn tile_of_bias(tile: u32) -> Tile {

@@ -44,5 +44,5 @@ fn bias_tile(tile: u32) -> Tile {
     let b = bias_quad(a.next);
     let c = bias_quad(b.next);
     let d = bias_quad(c.next);
-    return tile_present(Tile(a.values, b.values, c.values, d.values), row.has_bias);
+    return tile_present(Tile(a.values, b.values, c.values, d.values));
 }

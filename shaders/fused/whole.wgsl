@@ -21,5 +21,5 @@ fn bias_word(index: u32) -> u32 {
 fn bias_tile(tile: u32) -> Tile {
     let n = row.start / TILE + tile;
     let rows = select(multiply_wide(n, row.reciprocal).y >> row.shift, n, row.reciprocal == 0u);
-    return tile_present(tile_of_bias(n - rows * (row.columns / TILE)), row.has_bias);
+    return tile_present(tile_of_bias(n - rows * (row.columns / TILE)));
 }

@@ -12,7 +12,7 @@ fn residual_tile(tile: u32) -> Tile {
         x.c = residual_words(index + 2u);
         x.d = residual_words(index + 3u);
     }
-    return tile_present(x, row.has_residual);
+    return x;
 }
 
 fn tile_of_bias(tile: u32) -> Tile {

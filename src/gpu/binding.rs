@@ -557,7 +557,7 @@ impl<'d, 'a> Parts<'d, 'a> {
 
 impl Inner {
     /// Buffers to be bound where there is nothing to bind.
-    fn nothing(&self) -> Result<&[wgpu::Buffer; 3], DeviceError> {
+    fn nothing(&self) -> Result<&[wgpu::Buffer; 2], DeviceError> {
         if let Some(nothing) = self.nothing.get() {
             return Ok(nothing);
         }
@@ -674,7 +674,6 @@ impl Kernels {
         let is_output =
             |range: &Range<'_>| matches!(&output, Some(y) if range.same_buffer(y) && range.start == y.start);
         let in_place = input.as_ref().is_some_and(is_output);
-        let has_residual = residual.is_some();
         let residual_in_place = !in_place && residual.as_ref().is_some_and(is_output);
         let input = input.filter(|_| !in_place);
         let residual = residual.filter(|_| !residual_in_place);
@@ -707,11 +706,10 @@ impl Kernels {
             mask_out: parts.mask_out.map(|stored| stored.parts().0),
             neighbours: parts.neighbours.map(|_| NeighboursLayout {
                 columns,
-                has_residual,
-                residual: if residual_in_place {
-                    Residual::InPlace
-                } else {
-                    Residual::Apart
+                residual: match residual {
+                    _ if residual_in_place => Residual::InPlace,
+                    Some(_) => Residual::Apart,
+                    None => Residual::Absent,
                 },
             }),
             multiply: inner.multiply,

@@ -24,7 +24,6 @@ pub(crate) struct SeedsLayout {
 pub(crate) struct NeighboursLayout {
     /// Of the bias, if there is one.
     pub(crate) columns: Option<u64>,
-    pub(crate) has_residual: bool,
     pub(crate) residual: Residual,
 }
 
@@ -209,7 +208,9 @@ impl Form<'_> {
             MASK_IN => self.mask_in.is_some(),
             MASK_OUT => self.mask_out.is_some(),
             BIAS => self.neighbours.is_some_and(|neighbours| neighbours.columns.is_some()),
-            RESIDUAL => self.neighbours.is_some_and(|neighbours| neighbours.has_residual),
+            RESIDUAL => self
+                .neighbours
+                .is_some_and(|neighbours| neighbours.residual == Residual::Apart),
             SEEDS => self.draws() && self.seeds.is_some(),
             _ => false,
         }
@@ -227,12 +228,7 @@ impl Form<'_> {
     /// Where the rows of a window lie.
     pub(crate) fn row(&self, window: &Window) -> Row {
         let columns = self.neighbours.and_then(|neighbours| neighbours.columns);
-        Row::new(
-            columns,
-            self.has(RESIDUAL),
-            window.first,
-            self.outline().variant.tile_elements(),
-        )
+        Row::new(columns, window.first, self.outline().variant.tile_elements())
     }
 }
 

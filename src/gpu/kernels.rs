@@ -127,7 +127,7 @@ pub(crate) struct Inner {
     pub(crate) slots: Option<ParameterSlots>,
     pub(crate) slots_layout: wgpu::BindGroupLayout,
     /// Bound where a variant has a binding and the operation has not: bytes that nothing reads.
-    pub(crate) nothing: OnceLock<[wgpu::Buffer; 3]>,
+    pub(crate) nothing: OnceLock<[wgpu::Buffer; 2]>,
     /// Built when a call first has its parameters on the device.
     pub(crate) device_pipelines: OnceLock<DevicePipelines>,
     pub(crate) bias_gradients: BuiltStages,

@@ -465,8 +465,8 @@ impl<'a> RecipeDescriptor<'a> {
                 }),
                 neighbours: Some(NeighboursLayout {
                     columns,
-                    has_residual,
                     residual: match output {
+                        _ if !has_residual => Residual::Absent,
                         RecipeFused::ResidualInPlace => Residual::InPlace,
                         RecipeFused::Apart | RecipeFused::InPlace => Residual::Apart,
                     },

@@ -2,14 +2,13 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Columns of a row, and which neighbours there are.
+/// Columns of a row, and whether there is a bias.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct Row {
     columns: u32,
     start: u32,
     has_bias: u32,
-    has_residual: u32,
     always_zero: u32,
     reciprocal: u32,
     shift: u32,
@@ -30,7 +29,7 @@ fn reciprocal_of(divisor: u32) -> (u32, u32) {
 impl Row {
     /// Of a window that starts at local element `first`; `columns` are those of the bias, if there is one. A tile has so many
     /// elements.
-    pub(crate) fn new(columns: Option<u64>, has_residual: bool, first: u64, tile: u64) -> Self {
+    pub(crate) fn new(columns: Option<u64>, first: u64, tile: u64) -> Self {
         // Without a bias nobody asks for columns, but all divide by them.
         let divisor = columns.unwrap_or(u64::from(u32::MAX)).max(1);
         let (reciprocal, shift) = reciprocal_of((divisor / tile) as u32);
@@ -39,7 +38,6 @@ impl Row {
             columns: divisor as u32,
             start: if columns.is_some() { (first % divisor) as u32 } else { 0 },
             has_bias: columns.is_some().into(),
-            has_residual: has_residual.into(),
             always_zero: 0,
             reciprocal,
             shift,
@@ -57,7 +55,7 @@ mod tests {
         let (shader, span) = layout::of_struct(include_str!("../../shaders/fused/row.wgsl"), "Row");
         assert_eq!(
             shader,
-            layout::host!(Row: columns start has_bias has_residual always_zero reciprocal shift)
+            layout::host!(Row: columns start has_bias always_zero reciprocal shift)
         );
         assert_eq!(span, size_of::<Row>());
     }

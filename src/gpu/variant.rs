@@ -254,10 +254,16 @@ impl TileSize {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Residual {
-    /// In memory of its own, or there is none.
+    /// There is none.
+    Absent,
+    /// In memory of its own.
     Apart,
     /// In the output's memory.
     InPlace,
+}
+
+impl Residual {
+    pub(crate) const ALL: [Self; 3] = [Self::Absent, Self::Apart, Self::InPlace];
 }
 
 /// The tensor that a variant works on.
@@ -283,7 +289,7 @@ pub struct Tensor {
     pub input: Input,
     /// Which lengths.
     pub extent: Extent,
-    /// Bias and residual in the same pass, if that is asked for; which of them there are, the shader is told.
+    /// Bias and residual in the same pass, if that is asked for; whether there is a bias, the shader is told.
     pub neighbours: Option<Residual>,
 }
 
@@ -369,7 +375,8 @@ impl Variant {
                 .into_iter()
                 .flat_map(move |input| [Extent::Whole, Extent::Tail].map(|extent| (input, extent)))
                 .flat_map(move |(input, extent)| {
-                    [None, Some(Residual::Apart), Some(Residual::InPlace)].map(|neighbours| Tensor {
+                    let neighbours = Residual::ALL.into_iter().map(Some).chain([None]);
+                    neighbours.map(move |neighbours| Tensor {
                         dtype,
                         input,
                         extent,
@@ -603,6 +610,7 @@ impl Variant {
                         file!("fused/row.wgsl"),
                         file!("fused/bias.wgsl"),
                         match residual {
+                            Residual::Absent => file!("fused/residual_absent.wgsl"),
                             Residual::Apart => file!("fused/residual_apart.wgsl"),
                             Residual::InPlace => file!("fused/residual_is_y.wgsl"),
                         },
@@ -745,7 +753,7 @@ impl Variant {
         let neighbours = match self.neighbours() {
             None => &[][..],
             Some(Residual::Apart) => &[BIAS, RESIDUAL],
-            Some(Residual::InPlace) => &[BIAS],
+            Some(Residual::Absent | Residual::InPlace) => &[BIAS],
         };
         bindings.extend(neighbours.iter().map(|&index| StorageBinding {
             index,
@@ -867,6 +875,7 @@ impl core::fmt::Display for Variant {
                 };
                 let neighbours = match tensor.neighbours {
                     None => "",
+                    Some(Residual::Absent) => " fused without-residual",
                     Some(Residual::Apart) => " fused",
                     Some(Residual::InPlace) => " fused residual-in-place",
                 };
@@ -1012,10 +1021,10 @@ mod tests {
         // Masks alone: 3 widths x 3 streams x 2 formats. With a tensor (3 types x 3 inputs), of whole tiles of 2 sizes:
         // drawn (3 widths x 3 streams x 3 stores, and 3 short cuts that store nothing), stored (2 formats x 2 accesses),
         // all kept; of the tail: the same with one size, 2 streams and no short cuts. With neighbours (3 types; tiles of 2
-        // sizes and the tail; none, x or the residual in place): drawn, not stored. Each 2 x 2 ways.
+        // sizes and the tail; a residual or none, and none, x or the residual in place): drawn, not stored. Each 2 x 2 ways.
         assert_eq!(
             variants.len(),
-            (18 + 9 * 2 * (27 + 9 + 4 + 1) + 9 * (18 + 4 + 1) + 9 * 3 * 9) * 4
+            (18 + 9 * 2 * (27 + 9 + 4 + 1) + 9 * (18 + 4 + 1) + 9 * 5 * 9) * 4
         );
         assert_eq!(variants.iter().collect::<HashSet<_>>().len(), variants.len());
         assert_eq!(

@@ -147,20 +147,20 @@ pub(crate) fn files(stage: Stage, dtype: DType, extent: Extent) -> Vec<ShaderFil
         DType::F16 => file!("element/as_f16.wgsl"),
         DType::Bf16 => file!("element/as_bf16.wgsl"),
     };
-    let from_words = || vec![file!("bias_gradient/from_words.wgsl")];
-    let from_halves = |halves| {
-        vec![
-            file!("element/halves.wgsl"),
-            file!("bias_gradient/from_halves.wgsl"),
-            halves,
-        ]
-    };
-    let (from, last) = match (stage, extent) {
-        (Stage::Partial, _) => (
+    let (from, last) = match stage {
+        Stage::Partial => (
             match dtype {
-                DType::F32 => from_words(),
-                DType::F16 => from_halves(file!("bias_gradient/from_f16.wgsl")),
-                DType::Bf16 => from_halves(file!("bias_gradient/from_bf16.wgsl")),
+                DType::F32 => vec![file!("bias_gradient/from_words.wgsl")],
+                DType::F16 => vec![
+                    file!("element/halves.wgsl"),
+                    file!("bias_gradient/from_halves.wgsl"),
+                    file!("bias_gradient/from_f16.wgsl"),
+                ],
+                DType::Bf16 => vec![
+                    file!("element/halves.wgsl"),
+                    file!("bias_gradient/from_halves.wgsl"),
+                    file!("bias_gradient/from_bf16.wgsl"),
+                ],
             },
             vec![
                 match extent {
@@ -170,8 +170,9 @@ pub(crate) fn files(stage: Stage, dtype: DType, extent: Extent) -> Vec<ShaderFil
                 file!("bias_gradient/partial.wgsl"),
             ],
         ),
-        (Stage::Total, _) => (
-            from_words(),
+        // Of partial sums, whatever the element type: rows of f32 and of whole quads.
+        Stage::Total => (
+            vec![file!("bias_gradient/from_words.wgsl")],
             vec![
                 file!("bias_gradient/dx_whole.wgsl"),
                 match dtype {
@@ -239,7 +240,7 @@ impl Inner {
 #[derive(Clone, Copy, Debug)]
 struct Rows {
     count: u64,
-    /// Elements of a row, and of the first one bytes.
+    /// Elements of a row.
     columns: u64,
     element_bytes: u64,
 }

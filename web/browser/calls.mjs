@@ -42,6 +42,11 @@ function placed(place, input) {
 /** The forms of one tensor's draw: with and without stored masks, with neighbours that change nothing. */
 function* drawn({ name, call, seeds, input, output, bits, bytes, alone }) {
   const masks = { bits, bytes };
+  // -0 can be added to anything.
+  const zeros = Buffer.alloc(input.length);
+  for (let last = BYTES[call.dtype] - 1; last < zeros.length; last += BYTES[call.dtype]) {
+    zeros[last] = 0x80;
+  }
   for (const place of PLACES) {
     const before = { ...placed(place, input), seeds };
     yield { name, call: { ...call, place }, before, after: { output } };
@@ -52,7 +57,10 @@ function* drawn({ name, call, seeds, input, output, bits, bytes, alone }) {
       yield { name, call: { ...call, place, mask }, before, after: { output, mask: masks[mask] } };
     }
     if (place !== "shared_buffer") {
-      yield { name, call: { ...call, place, operation: "forward_fused" }, before, after: { output: fusedOutput(output, call.dtype) } };
+      const fused = { ...call, place, operation: "forward_fused" };
+      const after = { output: fusedOutput(output, call.dtype) };
+      yield { name, call: fused, before, after };
+      yield { name, call: { ...fused, has_residual: true }, before: { ...before, residual: zeros }, after };
     }
   }
   if (alone) {
@@ -60,11 +68,6 @@ function* drawn({ name, call, seeds, input, output, bits, bytes, alone }) {
   }
   for (const mask of ["bits", "bytes"]) {
     yield { name, call: { ...call, operation: "mask", mask }, before: { seeds }, after: { mask: masks[mask] } };
-  }
-  // -0 can be added to anything.
-  const zeros = Buffer.alloc(input.length);
-  for (let last = BYTES[call.dtype] - 1; last < zeros.length; last += BYTES[call.dtype]) {
-    zeros[last] = 0x80;
   }
   const fused = { ...call, operation: "forward_fused", has_residual: true, place: "over_residual" };
   yield { name, call: fused, before: { input, output: zeros, seeds }, after: { output: fusedOutput(output, call.dtype) } };

@@ -10,7 +10,7 @@
 //! | element type | f32, f16, bf16, or no tensor (the mask alone) |
 //! | buffers | input read-only, input writable, in place |
 //! | extent | whole tiles, tail |
-//! | neighbours | none; bias and residual, the residual apart or in place |
+//! | neighbours | none; bias and residual, the residual absent, apart or in place |
 //! | mask stored | none, bits, bytes |
 
 use super::bias_gradient;

@@ -395,7 +395,12 @@ fn neighbours<T: Element>(
     }
 }
 
-fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, log2: u32, x: &[T]) {
+fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, log2: u32, from_f32: impl Fn(f32) -> T) {
+    let ordinary = |i: u32| (i % 1000) as f32 + 0.5;
+    // What a softmax over some 2048 leaves: as f16 two in five are subnormal.
+    let weight = |i: u32| ((i.wrapping_mul(0x9e37_79b9) as f32 / 2.0f32.powi(32)) * 6.0 - 4.0).exp() / 3400.0;
+    let x: &[T] = &(0..1 << log2).map(|i| from_f32(ordinary(i))).collect::<Vec<_>>();
+    let weights: &[T] = &(0..1 << log2).map(|i| from_f32(weight(i))).collect::<Vec<_>>();
     let info = adapter.get_info();
     let has_clock = adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
     let clock = if has_clock { "" } else { ", wall time" };
@@ -473,6 +478,14 @@ fn kernels_of<T: Element>(criterion: &mut Criterion, adapter: &wgpu::Adapter, lo
         if has_int64 == (multiply == Multiply::Int64) {
             maps(&mut group, kernels, x, (&input, &output));
             neighbours(&mut group, kernels, x, (&input, &output));
+            kernels.queue().write_buffer(&input, 0, bytemuck::cast_slice(weights));
+            for random_bits in RandomBits::ALL {
+                let dropout = call(random_bits);
+                let mut expected = vec![T::zeroed(); weights.len()];
+                cpu::forward(&dropout, weights, &mut expected).unwrap();
+                let name = format!("forward of attention weights, {} bits", random_bits.bits());
+                forward(&mut group, kernels, &binding, &dropout, (&expected, &output), name);
+            }
         }
     }
     group.finish();
@@ -482,13 +495,9 @@ fn gpu_path(criterion: &mut Criterion) {
     let sizes = std::env::var("WGPU_DROPOUT_LOG2").unwrap_or_else(|_| "24".to_owned());
     for adapter in &blocking::adapters().unwrap() {
         for log2 in sizes.split(',').map(|log2| log2.parse::<u32>().unwrap()) {
-            let ordinary = |i: u32| (i % 1000) as f32 + 0.5;
-            let x: Vec<f32> = (0..1 << log2).map(ordinary).collect();
-            kernels_of(criterion, adapter, log2, &x);
-            let x: Vec<_> = x.iter().map(|&x| bf16::from_f32(x)).collect();
-            kernels_of(criterion, adapter, log2, &x);
-            let x: Vec<_> = x.iter().map(|x| f16::from_f32(x.to_f32())).collect();
-            kernels_of(criterion, adapter, log2, &x);
+            kernels_of(criterion, adapter, log2, |x| x);
+            kernels_of(criterion, adapter, log2, bf16::from_f32);
+            kernels_of(criterion, adapter, log2, f16::from_f32);
         }
     }
     assert_eq!(DType::ALL.len(), 3, "a new element type wants its benches");

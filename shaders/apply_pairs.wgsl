@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Mask and scale of one tile of 16-bit elements, two a word: y = K(x) where kept, else +0. Forward and backward alike.
 // Twin: forward and backward in src/reference.rs.
-// Expects range_pairs.wgsl, store_tile of pairs.wgsl, scale_pairs of the element file; do_tile_exact of apply_exact.wgsl.
+// Expects outside_fast_range; pairs.wgsl; scale_pairs of the element file; do_tile_exact of apply_exact.wgsl.
 
 fn do_kept_tile(tile: u32, x: Tile, keep: Keep) {
     if outside_fast_range(x.a) {

@@ -78,7 +78,9 @@ fn main() {
             checks::inference_vectors(&context(adapter));
         });
         trial("vectors of the neighbours", |adapter| {
-            checks::fused_vectors(&context(adapter));
+            for context in context_of_each_tile(adapter) {
+                checks::fused_vectors(&context);
+            }
         });
         trial("neighbours cut into windows anywhere", neighbours_in_windows);
         trial("digests", |adapter| checks::digests(&context(adapter)));
@@ -146,6 +148,16 @@ fn context(adapter: &wgpu::Adapter) -> Context {
     Context::with_adapter(adapter, &KernelOptions::default()).unwrap()
 }
 
+fn context_of_each_tile(adapter: &wgpu::Adapter) -> impl Iterator<Item = Context> {
+    [TileSize::Elements16, TileSize::Bytes16].into_iter().map(|tile| {
+        let options = KernelOptions {
+            tile: Some(tile),
+            ..KernelOptions::default()
+        };
+        Context::with_adapter(adapter, &options).unwrap()
+    })
+}
+
 fn assert_equal(comparisons: &[Comparison]) {
     let different: Vec<String> = comparisons
         .iter()
@@ -189,13 +201,12 @@ fn every_variant(adapter: &wgpu::Adapter, part: Coverage) {
 }
 
 fn every_16_bit_pattern(adapter: &wgpu::Adapter) {
-    let context = context(adapter);
-    let kernels = context.kernels();
-    for dtype in [DType::F16, DType::Bf16] {
-        let comparisons =
-            pollster::block_on(self_test::sweep(kernels.device(), kernels.queue(), dtype, |_, _| {})).unwrap();
-        assert!(comparisons.iter().all(|comparison| comparison.elements == 1 << 16));
-        assert_equal(&comparisons);
+    for context in context_of_each_tile(adapter) {
+        for dtype in [DType::F16, DType::Bf16] {
+            let comparisons = pollster::block_on(self_test::sweep(context.kernels(), dtype, |_, _| {})).unwrap();
+            assert!(comparisons.iter().all(|comparison| comparison.elements == 1 << 16));
+            assert_equal(&comparisons);
+        }
     }
 }
 
@@ -208,14 +219,7 @@ fn is_quick(adapter: &wgpu::Adapter) -> bool {
 
 fn every_f32_pattern(adapter: &wgpu::Adapter) {
     let context = context(adapter);
-    let kernels = context.kernels();
-    let comparisons = pollster::block_on(self_test::sweep(
-        kernels.device(),
-        kernels.queue(),
-        DType::F32,
-        |_, _| {},
-    ))
-    .unwrap();
+    let comparisons = pollster::block_on(self_test::sweep(context.kernels(), DType::F32, |_, _| {})).unwrap();
     assert_eq!(comparisons.len(), 4);
     assert_equal(&comparisons);
     assert!(comparisons.iter().all(|comparison| comparison.elements == 1 << 32));

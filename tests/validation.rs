@@ -11,7 +11,6 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 use noop::{at, bias_gradient, bind, forward, fused, kernels, kernels_with, noop_with, seeded, storage};
 use wgpu::BufferBinding;
-use wgpu_dropout::gpu::variant::TileSize;
 use wgpu_dropout::gpu::{
     BackwardMask, BindDescriptor, BindError, KernelOptions, Kernels, Multiply, Operation, ParameterPath, RecordError,
     StoredMask, Variant,
@@ -29,9 +28,6 @@ fn compiled(variant: &Variant) -> (Module, ModuleInfo) {
         Capabilities::IMMEDIATES,
         variant.parameters == ParameterPath::Immediates,
     );
-    let has_conversions =
-        variant.tile == TileSize::Bytes16 && variant.tensor.is_some_and(|tensor| tensor.dtype == DType::F16);
-    capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, has_conversions);
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{variant}: {}", error.emit_to_string(&text)));

@@ -108,7 +108,6 @@ fn every_variant(
 
 fn verify(adapter: &wgpu::Adapter, exhaustive: bool) -> Result<Vec<Comparison>, Box<dyn Error>> {
     let context = Context::with_adapter(adapter, &KernelOptions::default())?;
-    let (device, queue) = (context.kernels().device(), context.kernels().queue());
     let name = context.adapter().name.clone();
     let bar = bar(&format!("{name}: variants"));
     let mut comparisons = every_variant(adapter, &context, &bar)?;
@@ -117,8 +116,7 @@ fn verify(adapter: &wgpu::Adapter, exhaustive: bool) -> Result<Vec<Comparison>, 
         for dtype in DType::ALL {
             let bar = self::bar(&format!("{name}: every {dtype}"));
             comparisons.extend(pollster::block_on(self_test::sweep(
-                device,
-                queue,
+                context.kernels(),
                 dtype,
                 |done, total| {
                     bar.set_length(total);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// Which tiles the hardware's arithmetic can be trusted with. Expects tile.wgsl, MAGNITUDE of the element file, params.
+// Which tiles of f32 or bf16 elements the hardware's arithmetic can be trusted with. Expects tile.wgsl, MAGNITUDE of the element file, params.
 
 // True where some element of the tile is neither zero nor in the fast range.
 fn outside_fast_range(x: Tile) -> bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // One tile of y = residual + D(x + bias) of 16-bit elements, two a word. As in apply.wgsl; twin: forward_fused in
 // src/reference.rs.
-// Expects keep_tile of the mask file; range_pairs.wgsl; load_tile, store_tile of pairs.wgsl; the other fused files.
+// Expects keep_tile of the mask file; outside_fast_range; load_tile, store_tile of pairs.wgsl; the other fused files.
 
 // Elements of the low halves and of the high ones, as f32.
 struct Pairs {
@@ -36,8 +36,7 @@ fn do_tile(tile: u32) -> Keep {
         fused_fast(a.low, b.low, vec4<bool>(keep.a.xz, keep.b.xz), c.low),
         fused_fast(a.high, b.high, vec4<bool>(keep.a.yw, keep.b.yw), c.high),
     );
-    let is_outside = outside_fast_range(x) | outside_fast_range(bias) | outside_fast_range(residual);
-    if is_outside | outside_narrow_range(sums) {
+    if outside_fast_range(x) | outside_fast_range(bias) | outside_fast_range(residual) {
         do_tile_exact(tile, keep);
     } else {
         var y: Tile;

@@ -5,11 +5,6 @@ fn wide_pairs(x: vec4<u32>) -> Pairs {
     return Pairs(x << vec4<u32>(16u), x & vec4<u32>(0xffff0000u));
 }
 
-// Whether some sum is none that narrow_pairs can be trusted with.
-fn outside_narrow_range(sums: Pairs) -> bool {
-    return false;
-}
-
 // Added to what is to be cut off, to round to nearest even.
 fn to_even(x: vec4<u32>) -> vec4<u32> {
     return x + vec4<u32>(0x7fffu) + ((x >> vec4<u32>(16u)) & vec4<u32>(1u));

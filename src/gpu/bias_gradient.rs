@@ -143,9 +143,9 @@ pub(crate) type BuiltStages = [[[OnceLock<wgpu::ComputePipeline>; 2]; DType::ALL
 /// The files of a stage, in the order in which they are joined.
 pub(crate) fn files(stage: Stage, dtype: DType, extent: Extent) -> Vec<ShaderFile> {
     let element = match dtype {
-        DType::F32 => file!("element/as_f32.wgsl"),
-        DType::F16 => file!("element/as_f16.wgsl"),
-        DType::Bf16 => file!("element/as_bf16.wgsl"),
+        DType::F32 => vec![file!("element/as_f32.wgsl")],
+        DType::F16 => vec![file!("element/positive_by_clamp.wgsl"), file!("element/as_f16.wgsl")],
+        DType::Bf16 => vec![file!("element/as_bf16.wgsl")],
     };
     let (from, last) = match stage {
         Stage::Partial => (
@@ -187,8 +187,8 @@ pub(crate) fn files(stage: Stage, dtype: DType, extent: Extent) -> Vec<ShaderFil
             ],
         ),
     };
-    let common = [element, file!("element/sum.wgsl"), file!("bias_gradient/sums.wgsl")];
-    common.into_iter().chain(from).chain(last).collect()
+    let common = [file!("element/sum.wgsl"), file!("bias_gradient/sums.wgsl")];
+    element.into_iter().chain(common).chain(from).chain(last).collect()
 }
 
 /// Every shader, its name and its files.

@@ -36,8 +36,7 @@ pub struct KernelOptions {
     /// The way of the parameters; immediates where the device has them if `None`.
     pub parameters: Option<ParameterPath>,
     /// What an invocation has of a tensor; 16 elements on processors that wgpu knows to be no GPU, 16 bytes on all others if
-    /// `None`. A bit mask is stored by 16 bytes only where the workgroup is a multiple of 8 invocations; f16 by 16 bytes needs
-    /// [`wgpu::DownlevelFlags::SHADER_F16_IN_F32`], which only some software adapters lack.
+    /// `None`. A bit mask is stored by 16 bytes only where the workgroup is a multiple of 8 invocations.
     pub tile: Option<TileSize>,
     /// Invocations of a workgroup.
     pub workgroup_size: u32,

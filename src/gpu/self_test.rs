@@ -957,21 +957,20 @@ fn factors() -> Vec<Factor> {
 /// use wgpu_dropout::gpu::{blocking, self_test};
 ///
 /// let gpu = blocking::Context::new()?;
-/// let (device, queue) = (gpu.kernels().device(), gpu.kernels().queue());
-/// let compared = pollster::block_on(self_test::sweep(device, queue, DType::F16, |done, of| println!("{done} of {of}")))?;
+/// let print = |done, of| println!("{done} of {of}");
+/// let compared = pollster::block_on(self_test::sweep(gpu.kernels(), DType::F16, print))?;
 /// assert!(compared.iter().all(|comparison| comparison.difference.is_none()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub async fn sweep(
-    device: &wgpu::Device,
-    queue: &wgpu::Queue,
+    kernels: &Kernels,
     dtype: DType,
     progress: impl FnMut(u64, u64),
 ) -> Result<Vec<Comparison>, SelfTestError> {
     let swept = match dtype {
-        DType::F32 => sweep_elements::<f32>(device, queue, progress).await,
-        DType::F16 => sweep_elements::<f16>(device, queue, progress).await,
-        DType::Bf16 => sweep_elements::<bf16>(device, queue, progress).await,
+        DType::F32 => sweep_elements::<f32>(kernels, progress).await,
+        DType::F16 => sweep_elements::<f16>(kernels, progress).await,
+        DType::Bf16 => sweep_elements::<bf16>(kernels, progress).await,
     };
     swept.map_err(|source| SelfTestError::Run {
         operation: format!("every {dtype}"),
@@ -980,11 +979,10 @@ pub async fn sweep(
 }
 
 async fn sweep_elements<T: Element>(
-    device: &wgpu::Device,
-    queue: &wgpu::Queue,
+    kernels: &Kernels,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Vec<Comparison>, RunError> {
-    let kernels = Kernels::new(device, queue)?;
+    let (device, queue) = (kernels.device(), kernels.queue());
     let patterns = 1u64 << (8 * T::DTYPE.bytes());
     let window = SWEEP_WINDOW.min(patterns);
     let bytes = window * T::DTYPE.bytes();
@@ -1056,7 +1054,7 @@ async fn sweep_elements<T: Element>(
         .iter()
         .map(|factor| Comparison {
             operation: format!("every {} at scale {:e} ({})", T::DTYPE, factor.scale, factor.phase),
-            kernels: describe(&kernels),
+            kernels: describe(kernels),
             cases: 0,
             elements: 0,
             difference: None,
@@ -1212,8 +1210,9 @@ mod tests {
         for comparison in comparisons {
             assert!(comparison.difference.is_some(), "{}", comparison.operation);
         }
+        let kernels = Kernels::new(&device, &queue).expect("kernels");
         for dtype in [DType::F16, DType::Bf16] {
-            let comparisons = pollster::block_on(sweep(&device, &queue, dtype, |_, _| {})).expect("a run");
+            let comparisons = pollster::block_on(sweep(&kernels, dtype, |_, _| {})).expect("a run");
             assert!(comparisons.iter().all(|comparison| comparison.difference.is_some()));
         }
     }

@@ -568,6 +568,11 @@ impl Variant {
                 DType::F16 => files.extend([
                     file!("element/halves.wgsl"),
                     file!("element/halves_exact.wgsl"),
+                    if self.has_pairs() {
+                        file!("element/positive_by_clamp.wgsl")
+                    } else {
+                        file!("element/positive_by_bits.wgsl")
+                    },
                     file!("element/as_f16.wgsl"),
                     file!("element/f16.wgsl"),
                 ]),
@@ -579,9 +584,17 @@ impl Variant {
                 ]),
             }
             if self.has_pairs() {
-                files.extend([file!("element/pairs.wgsl"), file!("element/range_pairs.wgsl")]);
+                files.push(file!("element/pairs.wgsl"));
             } else if tensor.dtype != DType::F32 {
                 files.push(file!("element/packed.wgsl"));
+            }
+            if tensor.extent == Extent::Whole || tensor.neighbours.is_some() {
+                files.push(match (tensor.dtype, self.has_pairs()) {
+                    (DType::F16, true) => file!("element/finite_pairs.wgsl"),
+                    (DType::F16, false) => file!("element/finite.wgsl"),
+                    (DType::Bf16, true) => file!("element/range_pairs.wgsl"),
+                    (DType::F32 | DType::Bf16, _) => file!("element/range.wgsl"),
+                });
             }
             match tensor.neighbours {
                 None => {
@@ -591,7 +604,7 @@ impl Variant {
                             match tensor.dtype {
                                 DType::F16 if self.has_pairs() => files.push(file!("element/f16_pairs.wgsl")),
                                 DType::Bf16 if self.has_pairs() => files.push(file!("element/bf16_pairs.wgsl")),
-                                _ => files.push(file!("element/range.wgsl")),
+                                _ => {}
                             }
                             files.push(if self.has_pairs() {
                                 file!("apply_pairs.wgsl")
@@ -638,7 +651,7 @@ impl Variant {
                     if self.has_pairs() {
                         files.push(file!("fused/apply_pairs.wgsl"));
                     } else {
-                        files.extend([file!("element/range.wgsl"), file!("fused/apply.wgsl")]);
+                        files.push(file!("fused/apply.wgsl"));
                     }
                 }
             }

@@ -466,6 +466,15 @@ fn neighbours_and_seeds() -> Table {
         "a bias gradient at an offset that the device can't bind",
         gradient(160, 16, at(&dx, 4), at(&dbias, 0)),
     );
+    let options = KernelOptions {
+        max_binding_bytes: 768,
+        ..KernelOptions::default()
+    };
+    let tiny = kernels_with(&options, wgpu::Limits::default()).unwrap();
+    table.refused(
+        "a bias gradient where a binding does not hold the rows of a sum",
+        bias_gradient(&tiny, 160, 16, at(&dx, 0), at(&dbias, 0)),
+    );
     let seeded = |elements_per_seed, first_element| seeded(&kernels, elements_per_seed, first_element);
     table.refused("33 seeds in 256 bytes, the first for a part", seeded(64, 1));
     table.refused("33 seeds in 256 bytes, the last for a part", seeded(63, 0));

@@ -17,13 +17,6 @@ fn fused_fast(x: vec4<u32>, bias: vec4<u32>, keep: vec4<bool>, residual: vec4<u3
     return bitcast<vec4<u32>>(bitcast<vec4<f32>>(residual) + bitcast<vec4<f32>>(kept));
 }
 
-// A zero is minus only where all that was added up is minus zero.
-fn with_signs_of_zeros(y: vec4<u32>, signs: vec4<u32>) -> vec4<u32> {
-    let not_zero = (y & vec4<u32>(0x7fff7fffu)) + vec4<u32>(0x7fff7fffu);
-    let is_zero = ~not_zero & vec4<u32>(0x80008000u);
-    return (y & ~is_zero) | (signs & is_zero);
-}
-
 fn do_tile(tile: u32) -> Keep {
     let x = load_tile(tile).a;
     let bias = bias_tile(tile).a;
@@ -40,7 +33,8 @@ fn do_tile(tile: u32) -> Keep {
         do_tile_exact(tile, keep);
     } else {
         var y: Tile;
-        y.a = with_signs_of_zeros(narrow_pairs(sums), x & bias & residual & kept_halves(keep));
+        // A zero is minus only where all that was added up is minus zero.
+        y.a = narrow_pairs(sums, x & bias & residual & kept_halves(keep));
         store_tile(tile, y);
     }
     return keep;

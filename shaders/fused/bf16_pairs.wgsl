@@ -10,6 +10,10 @@ fn to_even(x: vec4<u32>) -> vec4<u32> {
     return x + vec4<u32>(0x7fffu) + ((x >> vec4<u32>(16u)) & vec4<u32>(1u));
 }
 
-fn narrow_pairs(sums: Pairs) -> vec4<u32> {
-    return (to_even(sums.low) >> vec4<u32>(16u)) | (to_even(sums.high) & vec4<u32>(0xffff0000u));
+// No sum of this range becomes a zero that is none; a zero has the sign of of_zeros.
+fn narrow_pairs(sums: Pairs, of_zeros: vec4<u32>) -> vec4<u32> {
+    let y = (to_even(sums.low) >> vec4<u32>(16u)) | (to_even(sums.high) & vec4<u32>(0xffff0000u));
+    let not_zero = (y & vec4<u32>(0x7fff7fffu)) + vec4<u32>(0x7fff7fffu);
+    let is_zero = ~not_zero & vec4<u32>(0x80008000u);
+    return (y & ~is_zero) | (of_zeros & is_zero);
 }

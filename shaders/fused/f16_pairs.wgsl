@@ -18,8 +18,13 @@ fn narrow_raised(sums: vec4<u32>) -> vec4<u32> {
     return narrowed_raised(min(abs(bitcast<vec4<f32>>(sums)), vec4<f32>(ABOVE_ALL)));
 }
 
-fn narrow_pairs(sums: Pairs) -> vec4<u32> {
+// Where a sum is no zero its own sign, for it may become one.
+fn sign_of(sum: vec4<u32>, of_zero: vec4<u32>) -> vec4<u32> {
+    return select(sum, of_zero, bitcast<vec4<f32>>(sum) == vec4<f32>(0.0)) & vec4<u32>(SIGN);
+}
+
+fn narrow_pairs(sums: Pairs, of_zeros: vec4<u32>) -> vec4<u32> {
     let magnitudes = narrow_raised(sums.low) + (narrow_raised(sums.high) << vec4<u32>(16u)) - vec4<u32>(RAISE_OF_TWO);
-    let signs = ((sums.low & vec4<u32>(SIGN)) >> vec4<u32>(16u)) | (sums.high & vec4<u32>(SIGN));
-    return magnitudes | signs;
+    let low = sign_of(sums.low, of_zeros << vec4<u32>(16u));
+    return magnitudes | (low >> vec4<u32>(16u)) | sign_of(sums.high, of_zeros);
 }

@@ -6,6 +6,7 @@ mod draw;
 mod dropout;
 mod element;
 mod error;
+mod float_environment;
 mod fused;
 #[cfg(feature = "gpu")]
 pub mod gpu;

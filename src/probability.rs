@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::float_environment::with_default;
+
 /// How many random bits decide about one element.
 ///
 /// Fewer bits cost less arithmetic and quantise p: the effective drop probability is a multiple of
@@ -175,14 +177,16 @@ impl Probability {
             return Err(ProbabilityError { p });
         }
         let all = 1u64 << random_bits.bits();
-        let threshold = if p == 0.0 {
-            all
-        } else if p == 1.0 {
-            0
-        } else {
-            // At most 2^32, so the conversion back is exact.
-            (((1.0 - p) * all as f64).round_ties_even() as u64).clamp(1, all - 1)
-        };
+        let threshold = with_default(|| {
+            if p == 0.0 {
+                all
+            } else if p == 1.0 {
+                0
+            } else {
+                // At most 2^32, so the conversion back is exact.
+                (((1.0 - p) * all as f64).round_ties_even() as u64).clamp(1, all - 1)
+            }
+        });
         Ok(Self {
             p,
             random_bits,
@@ -324,7 +328,7 @@ impl Probability {
     pub fn training_scale(&self, mode: ScaleMode) -> f32 {
         match mode {
             ScaleMode::Inverted if self.threshold == 0 => 0.0,
-            ScaleMode::Inverted => (self.outcomes() as f64 / self.threshold as f64) as f32,
+            ScaleMode::Inverted => with_default(|| (self.outcomes() as f64 / self.threshold as f64) as f32),
             ScaleMode::Classic => 1.0,
         }
     }
@@ -347,7 +351,7 @@ impl Probability {
     pub fn inference_scale(&self, mode: ScaleMode) -> Option<f32> {
         match mode {
             ScaleMode::Inverted => None,
-            ScaleMode::Classic => Some(self.keep_probability() as f32),
+            ScaleMode::Classic => Some(with_default(|| self.keep_probability() as f32)),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! This file defines; everything else in the crate is compared with it. It is written to be read from
 //! top to bottom beside `docs/contract.md` and is never optimised. Section numbers are the contract's.
 //! It shares no code with the shaders, and with the CPU path only the Philox block function, which known
-//! answers and an independent implementation hold: a mistake in one can't hide in another.
+//! answers and an independent implementation hold, and what makes arithmetic that of IEEE 754 in any thread: a mistake in
+//! one can't hide in another.
 //!
 //! # Examples
 //!
@@ -27,6 +28,7 @@ use half::{bf16, f16};
 
 use crate::element::bit_mask_words;
 use crate::error::check_length;
+use crate::float_environment::with_default;
 use crate::fused::{ROWS_OF_A_SUM, check_rows};
 use crate::philox::block;
 use crate::{Draw, Dropout, Element, Neighbours, SliceError};
@@ -185,16 +187,20 @@ impl Kept for bf16 {
 
 fn apply<T: Element>(dropout: &Dropout, x: &[T], y: &mut [T], keep: impl Fn(usize) -> bool) {
     let scale = dropout.probability.training_scale(dropout.scale_mode);
-    for (i, (&x, y)) in x.iter().zip(y).enumerate() {
-        *y = if keep(i) { x.kept(scale) } else { T::dropped() };
-    }
+    with_default(|| {
+        for (i, (&x, y)) in x.iter().zip(y).enumerate() {
+            *y = if keep(i) { x.kept(scale) } else { T::dropped() };
+        }
+    });
 }
 
 fn apply_in_place<T: Element>(dropout: &Dropout, x: &mut [T], keep: impl Fn(usize) -> bool) {
     let scale = dropout.probability.training_scale(dropout.scale_mode);
-    for (i, x) in x.iter_mut().enumerate() {
-        *x = if keep(i) { x.kept(scale) } else { T::dropped() };
-    }
+    with_default(|| {
+        for (i, x) in x.iter_mut().enumerate() {
+            *x = if keep(i) { x.kept(scale) } else { T::dropped() };
+        }
+    });
 }
 
 fn is_set(bits: &[u32], i: usize) -> bool {
@@ -582,9 +588,7 @@ pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]
 pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
     let dropout = draw.into().dropout;
     if let Some(factor) = dropout.probability.inference_scale(dropout.scale_mode) {
-        for x in x {
-            *x = x.kept(factor);
-        }
+        with_default(|| x.iter_mut().for_each(|x| *x = x.kept(factor)));
     }
     Ok(())
 }
@@ -621,26 +625,27 @@ pub fn forward_fused<'a, T: Element>(
     let draw = draw.into();
     neighbours.check(draw, x.len(), y.len())?;
     let scale = draw.dropout.probability.training_scale(draw.dropout.scale_mode);
-    for (i, (&x, y)) in x.iter().zip(y).enumerate() {
-        let mut value = x.wide();
-        if let Some(bias) = neighbours.bias {
-            value += bias[i % bias.len()].wide();
+    with_default(|| {
+        for (i, (&x, y)) in x.iter().zip(y).enumerate() {
+            let mut value = x.wide();
+            if let Some(bias) = neighbours.bias {
+                value += bias[i % bias.len()].wide();
+            }
+            value = if keeps(draw, i as u64) { value * scale } else { 0.0 };
+            if let Some(residual) = neighbours.residual {
+                value += residual[i].wide();
+            }
+            *y = T::rounded(value);
         }
-        value = if keeps(draw, i as u64) { value * scale } else { 0.0 };
-        if let Some(residual) = neighbours.residual {
-            value += residual[i].wide();
-        }
-        *y = T::rounded(value);
-    }
+    });
     Ok(())
 }
 
 /// The gradient of the bias: the sum of dx over its rows, in f32, rounded once to the storage type. Any NaN is the
 /// canonical one; no rows give +0.
 ///
-/// The order is a part of the contract. Of R rows, each `max(64, ceil(R / 256))` in a row make a partial sum: the
-/// first row, plus the second, and so on. The partial sums are added in the same way: the first, plus the second, and
-/// so on.
+/// The order is a part of the contract. Each 64 rows that follow each other, the last maybe fewer, make a sum: the first
+/// row's value, plus the second's, and so on. Each 64 of these sums make one likewise, and so on until one is left.
 ///
 /// # Errors
 ///
@@ -657,15 +662,17 @@ pub fn forward_fused<'a, T: Element>(
 pub fn bias_gradient<T: Element>(dx: &[T], dbias: &mut [T]) -> Result<(), SliceError> {
     let columns = dbias.len();
     check_rows(dx.len(), columns)?;
-    for (column, dbias) in dbias.iter_mut().enumerate() {
-        let mut values: Vec<f32> = dx.iter().skip(column).step_by(columns).map(|dx| dx.wide()).collect();
-        while values.len() > 1 {
-            values = values
-                .chunks(ROWS_OF_A_SUM as usize)
-                .map(|values| values[1..].iter().fold(values[0], |sum, value| sum + value))
-                .collect();
+    with_default(|| {
+        for (column, dbias) in dbias.iter_mut().enumerate() {
+            let mut values: Vec<f32> = dx.iter().skip(column).step_by(columns).map(|dx| dx.wide()).collect();
+            while values.len() > 1 {
+                values = values
+                    .chunks(ROWS_OF_A_SUM as usize)
+                    .map(|values| values[1..].iter().fold(values[0], |sum, value| sum + value))
+                    .collect();
+            }
+            *dbias = T::rounded(values.first().copied().unwrap_or(0.0));
         }
-        *dbias = T::rounded(values.first().copied().unwrap_or(0.0));
-    }
+    });
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::words::{Compute, Instructions, Portable, READ, WORDS, WRITE};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use crate::draw::Seeds;
+use crate::float_environment::with_default;
 use crate::{DType, Draw, Dropout, Element, IndexMap, RandomBits};
 
 /// What jobs are cut at, and the most elements that are decided before they are applied: a multiple of every
@@ -133,13 +134,16 @@ pub(super) enum Sink<'a> {
     Bytes(&'a mut [u8]),
 }
 
-/// With the widest instructions that the processor has.
+/// With the widest instructions that the processor has, in whichever thread and whatever that thread's floating-point
+/// environment is.
 pub(super) fn compute(this: impl Compute) {
-    #[cfg(target_arch = "x86_64")]
-    let Err(this) = x86::compute(this) else {
-        return;
-    };
-    this.compute(Portable);
+    with_default(|| {
+        #[cfg(target_arch = "x86_64")]
+        let Err(this) = x86::compute(this) else {
+            return;
+        };
+        this.compute(Portable);
+    });
 }
 
 /// What is compiled once for each element type, in this crate: as functions that are generic to the end, jobs would be

@@ -1,5 +1,4 @@
-//! Fresh memory for outputs, in huge pages where the system offers them; besides the instruction sets the
-//! only module with `unsafe`.
+//! Fresh memory for outputs, in huge pages where the system offers them.
 //!
 //! A page of 4 KiB that is touched for the first time costs a fault, and all of them together several times
 //! the dropout itself. Linux gives 2 MiB at a time where it is asked to. `unsafe` is that system call, a

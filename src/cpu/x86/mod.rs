@@ -1,4 +1,4 @@
-//! The CPU path compiled for AVX2 and AVX-512, chosen at run time; with `unsafe`, as else only `pages` has it.
+//! The CPU path compiled for AVX2 and AVX-512, chosen at run time.
 //!
 //! Three things gain: the Philox words and what is done with 32 elements at a time, which the compiler does not vectorise well,
 //! so those are written out; fetching ahead; storing long results past the caches. A word lives in the lower half of a

@@ -73,8 +73,8 @@ pub fn run(arguments: &Verify) -> Result<bool, Box<dyn Error>> {
     Ok(reports.iter().all(|report| report.equal))
 }
 
-/// The parts of the self-test, each in a thread and with a device of its own, as many at once as there are cores: nearly all of
-/// the time is the driver's compiler's, which works on one pipeline of a device after the other.
+/// The parts of the self-test, each in a thread and with a device of its own: nearly all of the time is the driver's compiler's,
+/// which works on one pipeline of a device after the other.
 fn every_variant(
     adapter: &wgpu::Adapter,
     context: &Context,
@@ -91,7 +91,7 @@ fn every_variant(
         });
         pollster::block_on(run).map_err(|error| error.to_string())
     };
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = parts_at_once(context.adapter().backend);
     let mut comparisons = Vec::new();
     for parts in parts.chunks(at_once) {
         let compared: Vec<_> = std::thread::scope(|scope| {
@@ -104,6 +104,15 @@ fn every_variant(
         }
     }
     Ok(comparisons)
+}
+
+/// As many as there are cores. All devices of a GL adapter share one context, and wgpu panics in a thread that waits for it
+/// longer than a second on Windows and six elsewhere, which another's compiling a pipeline may take.
+fn parts_at_once(backend: wgpu::Backend) -> usize {
+    match backend {
+        wgpu::Backend::Gl => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    }
 }
 
 fn verify(adapter: &wgpu::Adapter, exhaustive: bool) -> Result<Vec<Comparison>, Box<dyn Error>> {

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod adapters;
+mod clang;
 mod guide;
 mod mpi;
 mod peers;

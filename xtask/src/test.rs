@@ -6,7 +6,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use crate::adapters::{self, Environment};
-use crate::{Failure, artifact, cargo, guide, mpi, root, succeed, web};
+use crate::{Failure, artifact, cargo, clang, guide, mpi, root, succeed, web};
 
 /// What the software adapters are called, as the GPU tests name them.
 const MESA: &str = "llvmpipe/vulkan,llvmpipe/gl";
@@ -100,6 +100,13 @@ fn library_tests(environment: &Environment) -> Result<(), Failure> {
         .args(library())
         .args(["--", "--ignored"]);
     step("sweeps", sweeps.envs(environment))?;
+    let mut fast_math = cargo();
+    fast_math
+        .args(["test", "--all-features", "--test", "fast_math"])
+        .args(library())
+        .args(["--", "--ignored"])
+        .env(clang::CLANG, clang::provide()?);
+    step("kernels compiled with fast math", &mut fast_math)?;
     let mut benches = cargo();
     // Each once, on small tensors: that they run and check their results. The same packages as before, so that nothing
     // is built for other features.
@@ -131,6 +138,7 @@ fn beside_a_browser(checks: impl FnOnce() -> Result<(), Failure>) -> Result<(), 
     // Before, for there is one package manager.
     mpi::provide()?;
     guide::provide()?;
+    clang::provide()?;
     let folder = root().join("target/web");
     fs::create_dir_all(&folder)?;
     let path = folder.join("test.log");

@@ -21,7 +21,7 @@ fn apart<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-#[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(any(miri, not(any(target_feature = "sse", target_arch = "aarch64"))))]
 mod register {
     //! None that is known, or none that can be written: Miri runs no assembly.
     pub(super) const DEFAULT: u64 = 0;
@@ -34,7 +34,7 @@ mod register {
     pub(super) fn write(_: u64) {}
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_feature = "sse", not(miri)))]
 #[expect(unsafe_code, reason = "the register has no other access")]
 mod register {
     //! MXCSR, see Intel's manual, volume 1, section 10.2.3.

@@ -1,7 +1,7 @@
 //! A process may have its processor flush subnormals, round another way or trap: the same bits there, and what it asked for
 //! still in force afterwards.
 
-#![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#![cfg(any(target_feature = "sse", target_arch = "aarch64"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 mod common;
@@ -16,7 +16,7 @@ use wgpu_dropout::{Dropout, Element, IndexMap, Neighbours, Probability, RandomBi
 mod register {
     use core::arch::asm;
 
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(target_feature = "sse")]
     pub fn read() -> u64 {
         let mut control = 0u32;
         // SAFETY: stores the register in a place of its size.
@@ -25,7 +25,7 @@ mod register {
         u64::from(control & !0x3f)
     }
 
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(target_feature = "sse")]
     pub fn write(control: u64) {
         let control = control as u32;
         // SAFETY: loads the register from a place of its size, with no bit that is reserved.
@@ -48,7 +48,7 @@ mod register {
 }
 
 /// What a process may ask for, as bits of the register beside what it asks for of old.
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_feature = "sse")]
 const ENVIRONMENTS: [(&str, u64); 6] = [
     (
         "subnormal results are zero, as libraries linked with -ffast-math leave it",
@@ -199,7 +199,7 @@ fn bf16_is_the_same_in_any_environment() {
 
 /// A program that wants to hear of invalid operations: x86-64 would kill it at infinity times zero.
 #[test]
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_feature = "sse")]
 fn nothing_traps() {
     let tensors = tensors::<f32>(1 << 12);
     let before = register::read();

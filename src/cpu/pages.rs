@@ -54,10 +54,9 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "Miri stops where memory ends")]
     fn too_much_is_an_error() {
-        let elements = 1 << 60;
-        let error = zeroed::<f32>(elements).expect_err("more than there is");
+        #[cfg(target_pointer_width = "64")]
         assert_eq!(
-            error,
+            zeroed::<f32>(1 << 60).expect_err("more than there is"),
             SliceError::OutOfMemory {
                 elements: 1 << 60,
                 bytes: 1 << 62

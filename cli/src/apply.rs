@@ -10,7 +10,7 @@ use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, bit_mask_words
 
 use crate::args::{Apply, Format};
 use crate::backend::Backend;
-use crate::npy::{NpyError, Reader, Writer};
+use crate::npy::{ELEMENTS, NpyError, Order, Reader, Writer};
 
 /// Elements in memory at a time; a whole number of mask words.
 const PIECE: u64 = 1 << 22;
@@ -27,6 +27,11 @@ pub fn run(arguments: &Apply) -> Result<bool, Box<dyn Error>> {
     let dtype = element_type(&input, arguments.dtype.map(DType::from))?;
     let map = arguments
         .index_map(&input.shape)
+        .and_then(|map| match input.order {
+            Order::C => Ok(map),
+            // The file goes through the last dimension's elements last.
+            Order::Fortran => map.permuted(&(0..input.shape.len()).rev().collect::<Vec<_>>()),
+        })
         .map_err(|error| format!("{}: {error}", arguments.input.display()))?;
     dropout.over(&map).check(input.elements)?;
     if let Some(mask_out) = &arguments.mask_out
@@ -66,7 +71,7 @@ fn element_type(input: &Reader, asked: Option<DType>) -> Result<DType, NpyError>
         (_, Some(DType::F32)) => Err(input.type_error("<f4 for --dtype f32")),
         (_, Some(DType::F16)) => Err(input.type_error("<f2 for --dtype f16")),
         (_, Some(DType::Bf16)) => Err(input.type_error("<u2 for --dtype bf16")),
-        (None, None) => Err(input.type_error("<f4 (f32), <f2 (f16), or <u2 with --dtype bf16")),
+        (None, None) => Err(input.type_error(ELEMENTS)),
     }
 }
 
@@ -78,18 +83,18 @@ fn stream<T: Element>(
 ) -> Result<bool, Box<dyn Error>> {
     let elements = input.elements;
     let format = MaskFormat::from(arguments.mask_format);
-    let (mask_descr, mask_shape) = match format {
-        MaskFormat::Bits => (WORDS, vec![bit_mask_words(elements)]),
-        MaskFormat::Bytes => (BYTES, input.shape.clone()),
+    let (mask_descr, mask_shape, mask_order) = match format {
+        MaskFormat::Bits => (WORDS, vec![bit_mask_words(elements)], Order::C),
+        MaskFormat::Bytes => (BYTES, input.shape.clone(), input.order),
     };
     let mut mask_in = arguments.mask_in.as_deref().map(Reader::open).transpose()?;
     if let Some(mask) = &mask_in {
-        mask.expect(mask_descr, &mask_shape)?;
+        mask.expect(mask_descr, &mask_shape, mask_order)?;
     }
     let backend = Backend::choose(arguments.backend, arguments.adapter.as_deref())?;
-    let mut output = Writer::create(&arguments.output, &input.descr, &input.shape)?;
+    let mut output = Writer::create(&arguments.output, &input.descr, &input.shape, input.order)?;
     let mut mask_out = match &arguments.mask_out {
-        Some(path) => Some(Writer::create(path, mask_descr, &mask_shape)?),
+        Some(path) => Some(Writer::create(path, mask_descr, &mask_shape, mask_order)?),
         None => None,
     };
 

@@ -1,13 +1,17 @@
 //! Tensor files as NumPy writes them: header by a library, data as a stream of bytes.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use npyz::{DType, NpyHeader, Order, TypeStr, WriteOptions, WriterBuilder};
+use npyz::{DType, NpyHeader, TypeStr, WriteOptions, WriterBuilder};
 use thiserror::Error;
 
 use crate::output::Output;
+
+/// The type strings of tensors.
+pub const ELEMENTS: &str = "<f4 (f32), <f2 (f16), or <u2 with --dtype bf16";
 
 /// NumPy's own bound on a header (`max_header_size`), against files that are none.
 const MAX_HEADER_BYTES: u32 = 10_000;
@@ -28,8 +32,12 @@ pub enum NpyError {
         found: String,
         expected: String,
     },
-    #[error("{}: in Fortran order; save numpy.ascontiguousarray of it", path.display())]
-    FortranOrder { path: PathBuf },
+    #[error("{}: in {found} order, the tensor in {expected} order; save numpy.{} of it", path.display(), expected.function())]
+    Order {
+        path: PathBuf,
+        found: Order,
+        expected: Order,
+    },
     #[error("{}: shape {shape:?} has more elements than 2^64 bytes hold; save it in parts", path.display())]
     TooLong { path: PathBuf, shape: Vec<u64> },
     #[error("{}: shape {found:?}, expected {expected:?}; give the mask of this tensor", path.display())]
@@ -62,6 +70,31 @@ impl NpyError {
     }
 }
 
+/// Which dimension's neighbours lie next to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The last one's.
+    C,
+    /// The first one's.
+    Fortran,
+}
+
+impl Order {
+    /// What makes an array of that order in NumPy.
+    fn function(self) -> &'static str {
+        match self {
+            Self::C => "ascontiguousarray",
+            Self::Fortran => "asfortranarray",
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 /// A tensor file open for reading, past its header.
 #[derive(Debug)]
 pub struct Reader {
@@ -70,6 +103,7 @@ pub struct Reader {
     /// Type string, such as `<f4`.
     pub descr: String,
     pub shape: Vec<u64>,
+    pub order: Order,
     pub elements: u64,
     read_bytes: u64,
     data_bytes: u64,
@@ -92,11 +126,15 @@ impl Reader {
             shape: shape.clone(),
         };
         let elements = product(&shape).ok_or_else(too_long)?;
-        let item_bytes = header.dtype().num_bytes().ok_or_else(too_long)? as u64;
-        let data_bytes = elements.checked_mul(item_bytes).ok_or_else(too_long)?;
-        if header.order() == Order::Fortran && shape.iter().filter(|&&n| n > 1).count() > 1 {
-            return Err(NpyError::FortranOrder { path: path.to_owned() });
-        }
+        // Quoted where it is a plain type.
+        let descr = header.dtype().descr().trim_matches('\'').to_owned();
+        // Objects have no bytes of their own.
+        let item_bytes = header.dtype().num_bytes().ok_or_else(|| NpyError::Type {
+            path: path.to_owned(),
+            found: descr.clone(),
+            expected: ELEMENTS.to_owned(),
+        })?;
+        let data_bytes = elements.checked_mul(item_bytes as u64).ok_or_else(too_long)?;
         if metadata.is_file() {
             let found = metadata.len().saturating_sub(text.len() as u64);
             if found < data_bytes {
@@ -119,9 +157,12 @@ impl Reader {
         Ok(Self {
             path: path.to_owned(),
             file,
-            // Quoted where it is a plain type.
-            descr: header.dtype().descr().trim_matches('\'').to_owned(),
+            descr,
             shape,
+            order: match header.order() {
+                npyz::Order::C => Order::C,
+                npyz::Order::Fortran => Order::Fortran,
+            },
             elements,
             read_bytes: 0,
             data_bytes,
@@ -136,8 +177,8 @@ impl Reader {
         }
     }
 
-    /// Checks type and shape against what they have to be.
-    pub fn expect(&self, descr: &str, shape: &[u64]) -> Result<(), NpyError> {
+    /// Checks type, shape and order against what they have to be.
+    pub fn expect(&self, descr: &str, shape: &[u64], order: Order) -> Result<(), NpyError> {
         if self.descr != descr {
             return Err(self.type_error(descr));
         }
@@ -146,6 +187,13 @@ impl Reader {
                 path: self.path.clone(),
                 found: self.shape.clone(),
                 expected: shape.to_vec(),
+            });
+        }
+        if self.order != order && shape.iter().filter(|&&n| n > 1).count() > 1 {
+            return Err(NpyError::Order {
+                path: self.path.clone(),
+                found: self.order,
+                expected: order,
             });
         }
         Ok(())
@@ -249,8 +297,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a file of that type string and shape.
-    pub fn create(path: &Path, descr: &str, shape: &[u64]) -> Result<Self, NpyError> {
+    /// Begins a file of that type string, shape and order.
+    pub fn create(path: &Path, descr: &str, shape: &[u64], order: Order) -> Result<Self, NpyError> {
         let error = |source| NpyError::io(path, source);
         let mut file = Output::create(path).map_err(error)?;
         let type_str: TypeStr = descr
@@ -259,6 +307,10 @@ impl Writer {
         WriteOptions::new_header_only()
             .dtype(DType::new_scalar(type_str))
             .shape(shape)
+            .order(match order {
+                Order::C => npyz::Order::C,
+                Order::Fortran => npyz::Order::Fortran,
+            })
             .writer(&mut file)
             .write_header_only()
             .map_err(error)?;

@@ -64,6 +64,67 @@ fn as_many_variants_as_are_told_of() {
     }
 }
 
+/// The library's files, each with its text.
+fn sources() -> Vec<(String, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut files) = (vec![src.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+/// Whether a line declares it: as an item, a field or a variant.
+fn declares(line: &str, name: &str) -> bool {
+    let line = line.trim_start().trim_start_matches("pub ");
+    let keywords = ["const ", "async ", "fn ", "struct ", "enum ", "trait ", "mod "];
+    let declared = keywords
+        .iter()
+        .fold(line, |line, keyword| line.trim_start_matches(keyword));
+    declared
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.starts_with([',', '(', '<', ':', ';', ' ']))
+}
+
+#[test]
+fn what_the_guide_names_is_there() {
+    let sources = sources();
+    let is_there = |name: &str| {
+        let mut lines = sources.iter().flat_map(|(_, text)| text.lines());
+        lines.any(|line| declares(line, name))
+    };
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages = docs.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut named = 0;
+    for path in pages.chain([docs.join("../README.md")]) {
+        let page = std::fs::read_to_string(&path).unwrap();
+        // What is in code font, but no block of code.
+        let prose: String = page.split("```").step_by(2).collect();
+        for quoted in prose.split('`').skip(1).step_by(2) {
+            let is_path = quoted.chars().all(|c| c.is_alphanumeric() || "_:".contains(c));
+            let Some((first, _)) = quoted.split_once("::").filter(|_| is_path) else {
+                continue;
+            };
+            // Of this crate, not of another; what selects tests is the beginning of names.
+            if is_there(first) && !quoted.contains("::tests::") {
+                let last = quoted.rsplit("::").next().unwrap();
+                assert!(is_there(last), "{}: {quoted}", path.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 50, "{named}");
+}
+
 /// A public item of a source file, with the documentation above it.
 struct Item<'a> {
     name: &'a str,
@@ -131,32 +192,21 @@ fn every_public_item_has_an_example() {
         "cpu/words.rs: Instructions",
         "element.rs: Sealed",
     ];
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![src.clone()];
     let (mut total, mut without) = (0, Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            let items = public_items(&text);
-            total += items.len();
-            for item in &items {
-                let of_type = items
+    for (name, text) in sources() {
+        let items = public_items(&text);
+        total += items.len();
+        for item in &items {
+            let of_type = items
+                .iter()
+                .find(|other| other.of.is_none() && Some(other.name) == item.of);
+            let calls = |code: &str| {
+                [format!(".{}(", item.name), format!("::{}", item.name)]
                     .iter()
-                    .find(|other| other.of.is_none() && Some(other.name) == item.of);
-                let calls = |code: &str| {
-                    [format!(".{}(", item.name), format!("::{}", item.name)]
-                        .iter()
-                        .any(|call| code.contains(call))
-                };
-                if code(&item.docs).is_empty() && !of_type.is_some_and(|of| calls(&code(&of.docs))) {
-                    without.push(format!("{name}: {}", item.name));
-                }
+                    .any(|call| code.contains(call))
+            };
+            if code(&item.docs).is_empty() && !of_type.is_some_and(|of| calls(&code(&of.docs))) {
+                without.push(format!("{name}: {}", item.name));
             }
         }
     }

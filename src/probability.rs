@@ -152,6 +152,8 @@ pub struct Probability {
     random_bits: RandomBits,
     /// In [0, 2^bits]: up to 2^32, hence u64.
     threshold: u64,
+    /// What each call asks for, so that none divides.
+    inverted_scale: f32,
 }
 
 impl Probability {
@@ -187,11 +189,21 @@ impl Probability {
                 (((1.0 - p) * all as f64).round_ties_even() as u64).clamp(1, all - 1)
             }
         });
-        Ok(Self {
+        Ok(Self::of_threshold(threshold, p, random_bits))
+    }
+
+    fn of_threshold(threshold: u64, p: f64, random_bits: RandomBits) -> Self {
+        let all = 1u64 << random_bits.bits();
+        let inverted_scale = match threshold {
+            0 => 0.0,
+            _ => with_default(|| (all as f64 / threshold as f64) as f32),
+        };
+        Self {
             p,
             random_bits,
             threshold,
-        })
+            inverted_scale,
+        }
     }
 
     /// The p given.
@@ -327,8 +339,7 @@ impl Probability {
     #[must_use]
     pub fn training_scale(&self, mode: ScaleMode) -> f32 {
         match mode {
-            ScaleMode::Inverted if self.threshold == 0 => 0.0,
-            ScaleMode::Inverted => with_default(|| (self.outcomes() as f64 / self.threshold as f64) as f32),
+            ScaleMode::Inverted => self.inverted_scale,
             ScaleMode::Classic => 1.0,
         }
     }
@@ -390,6 +401,7 @@ mod stored {
                 p,
                 random_bits,
                 threshold,
+                ..
             } = probability;
             Self {
                 p,
@@ -419,7 +431,7 @@ mod stored {
                     parsed.threshold
                 ));
             }
-            Ok(Self { threshold, ..parsed })
+            Ok(Self::of_threshold(threshold, p, random_bits))
         }
     }
 }

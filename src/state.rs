@@ -523,5 +523,7 @@ mod tests {
         // p read back one bit off is no other mask.
         let read: Probability = serde_json::from_str(r#"{"p":0.5,"threshold":129,"random_bits":8}"#).unwrap();
         assert_eq!(read.threshold(), 129);
+        let scale = read.training_scale(ScaleMode::Inverted);
+        assert_eq!(scale.to_bits(), (256.0f32 / 129.0).to_bits());
     }
 }

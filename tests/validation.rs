@@ -7,10 +7,11 @@ mod noop;
 
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::proc::BoundsCheckPolicies;
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{Module, ShaderStage};
+use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Block, Module, ShaderStage, Statement, TypeInner};
 use noop::{at, bias_gradient, bind, forward, fused, kernels, kernels_with, noop_with, seeded, storage};
 use wgpu::BufferBinding;
+use wgpu_dropout::gpu::variant::portable_wgsl;
 use wgpu_dropout::gpu::{
     BackwardMask, BindDescriptor, BindError, KernelOptions, Kernels, Multiply, Operation, ParameterPath, RecordError,
     StoredMask, Variant,
@@ -97,6 +98,69 @@ fn every_variant_translates_to_every_language() {
             assert!(text.contains("local_size_x = 64"), "{variant}");
         }
     }
+}
+
+/// The components of vectors that a block stores to, by address space.
+fn component_stores(module: &Module, function: &FunctionInfo, block: &Block, found: &mut Vec<AddressSpace>) {
+    for statement in block {
+        match statement {
+            Statement::Store { pointer, .. } => {
+                if let TypeInner::ValuePointer { size: None, space, .. } =
+                    *function[*pointer].ty.inner_with(&module.types)
+                {
+                    found.push(space);
+                }
+            }
+            Statement::Block(block) => component_stores(module, function, block, found),
+            Statement::If { accept, reject, .. } => {
+                component_stores(module, function, accept, found);
+                component_stores(module, function, reject, found);
+            }
+            Statement::Loop { body, continuing, .. } => {
+                component_stores(module, function, body, found);
+                component_stores(module, function, continuing, found);
+            }
+            Statement::Switch { cases, .. } => {
+                for case in cases {
+                    component_stores(module, function, &case.body, found);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// WGSL lets a store to a component write the whole vector, and Metal and Direct3D do: what another invocation stored to
+/// another component would be lost. Drivers of software adapters and of the GPUs that were tested don't.
+#[test]
+fn no_invocation_stores_to_a_vector_that_another_stores_to() {
+    let (mut shaders, mut own) = (0, 0);
+    for (name, text) in portable_wgsl() {
+        let module = naga::front::wgsl::parse_str(&text).unwrap();
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap();
+        let functions = module
+            .functions
+            .iter()
+            .map(|(handle, function)| (&info[handle], function));
+        let entries = module.entry_points.iter().enumerate();
+        let entries = entries.map(|(n, entry)| (info.get_entry_point(n), &entry.function));
+        for (function_info, function) in functions.chain(entries) {
+            let mut found = Vec::new();
+            component_stores(&module, function_info, &function.body, &mut found);
+            let in_shared_memory = found.contains(&AddressSpace::WorkGroup);
+            assert!(!in_shared_memory, "{name}: workgroup memory in {:?}", function.name);
+            let in_buffers = found.iter().any(|space| matches!(space, AddressSpace::Storage { .. }));
+            // A word of a tile, which is whole vectors and one invocation's.
+            let is_own = function.name.as_deref() == Some("store_word");
+            assert!(!in_buffers || is_own, "{name}: a buffer in {:?}", function.name);
+            own += usize::from(in_buffers);
+        }
+        shaders += 1;
+    }
+    // Or nothing was looked at.
+    assert!(shaders > 1000 && own > 100, "{shaders}, {own}");
 }
 
 #[test]

@@ -2,8 +2,12 @@
 // Entry point that stores the bit mask where several invocations have a word of it: one tile each, put together in the
 // workgroup, which is a multiple of as many. Expects invocation.wgsl, tile.wgsl, do_tile of apply_tile.wgsl, mask_out.
 
-// The bits of a tile each, where they are in their word; by four, as they are read.
-var<workgroup> decided: array<vec4<u32>, workgroup_size / 4u>;
+// For each word, the bits of each of its tiles, where they are in it. Arrays, for a store to a component may write the whole
+// vector, and does with Metal and Direct3D.
+var<workgroup> decided: array<array<u32, TILES_PER_WORD>, workgroup_size / TILES_PER_WORD>;
+
+// Of the four last tiles of a word: of eight the other half, of four the same again.
+const LAST: u32 = TILES_PER_WORD - 4u;
 
 @compute @workgroup_size(workgroup_size)
 fn main(
@@ -16,17 +20,14 @@ fn main(
     if tile * TILE < params.elements {
         bits = bits_from_keep(do_tile(tile)) & ((1u << TILE) - 1u);
     }
-    decided[local / 4u][local % 4u] = bits << (local % TILES_PER_WORD * TILE);
+    decided[local / TILES_PER_WORD][local % TILES_PER_WORD] = bits << (local % TILES_PER_WORD * TILE);
     workgroupBarrier();
     if local < workgroup_size / TILES_PER_WORD {
         let word = (tile - local) / TILES_PER_WORD + local;
         if word * 32u < params.elements {
-            let first = local * (TILES_PER_WORD / 4u);
-            var four = decided[first];
-            if TILES_PER_WORD == 8u {
-                four |= decided[first + 1u];
-            }
-            mask_out[word] = four.x | four.y | four.z | four.w;
+            let first = decided[local][0u] | decided[local][1u] | decided[local][2u] | decided[local][3u];
+            let last = decided[local][LAST] | decided[local][LAST + 1u] | decided[local][LAST + 2u] | decided[local][LAST + 3u];
+            mask_out[word] = first | last;
         }
     }
 }

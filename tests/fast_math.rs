@@ -18,6 +18,7 @@ use common::backend::{Backend as _, Reference};
 use common::{Bits, ordinary, painted};
 use half::{bf16, f16};
 use naga::back::{msl, pipeline_constants::process_overrides};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{ResourceBinding, ShaderStage};
 use rayon::prelude::*;
@@ -28,8 +29,8 @@ use wgpu_dropout::gpu::{
 };
 use wgpu_dropout::{DType, Dropout, Element, MaskFormat, Neighbours, Probability, RandomBits, ScaleMode, reference};
 
-/// Where a kernel finds the buffer of a binding. The last slot has the lengths of those that are as long as they are, which no
-/// kernel looks at here.
+/// Where a kernel finds the buffer of a binding. The last slot has the lengths of those that are as long as they are, which
+/// bounds of their indices come from.
 const fn slot(group: u32, binding: u32) -> u8 {
     (group * 16 + binding) as u8
 }
@@ -38,7 +39,8 @@ const LENGTHS: u8 = SLOTS - 1;
 
 const WORKGROUP: u32 = 64;
 
-fn metal(wgsl: &str) -> String {
+/// The text, and the slots of the buffers whose lengths it takes, in their order.
+fn metal(wgsl: &str) -> (String, Vec<u8>) {
     let module = naga::front::wgsl::parse_str(wgsl).unwrap();
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
     let info = validator.validate(&module).unwrap();
@@ -62,13 +64,23 @@ fn metal(wgsl: &str) -> String {
     let options = msl::Options {
         lang_version: (2, 3),
         per_entry_point_map: BTreeMap::from([("main".to_owned(), resources)]),
+        // As wgpu has it: the bias that there is none of is read, wherever that is, and what was read goes nowhere.
+        bounds_check_policies: BoundsCheckPolicies {
+            index: BoundsCheckPolicy::Restrict,
+            buffer: BoundsCheckPolicy::Restrict,
+            ..BoundsCheckPolicies::default()
+        },
         ..msl::Options::default()
     };
     let pipeline = msl::PipelineOptions {
         entry_point: Some((entry.0, entry.1.to_owned())),
         ..msl::PipelineOptions::default()
     };
-    msl::write_string(&module, &info, &options, &pipeline).unwrap().0
+    let text = msl::write_string(&module, &info, &options, &pipeline).unwrap().0;
+    let globals = module.global_variables.iter().map(|(_, global)| global);
+    let sized = globals.filter(|global| module.types[global.ty].inner.is_dynamically_sized(&module.types));
+    let slots = sized.map(|global| global.binding.unwrap());
+    (text, slots.map(|at| slot(at.group, at.binding)).collect())
 }
 
 /// The text with constructors of vectors as functions, which is all that C++ can't be taught.
@@ -94,7 +106,7 @@ fn with_functions(metal: &str) -> String {
 
 /// A program that reads buffers, runs the kernel and writes them.
 fn program(wgsl: &str) -> String {
-    let metal = metal(wgsl);
+    let (metal, sized) = metal(wgsl);
     let (_, kernel) = metal.split_once("kernel void main_(").unwrap();
     let (parameters, _) = kernel.split_once("\n) {").unwrap();
     let arguments = parameters.split("\n, ").map(|parameter| {
@@ -124,8 +136,9 @@ fn program(wgsl: &str) -> String {
         Some(array) if line.starts_with("typedef") => format!("{array}[1 << 28];\n"),
         _ => format!("{line}\n"),
     });
+    let sized = format!("{sized:?}").replace('[', "{").replace(']', "}");
     format!(
-        "#include \"{header}\"\n{}\nint main() {{\n    return run_all<{SLOTS}, {WORKGROUP}>([](void** buffers, metal::uint3 \
+        "#include \"{header}\"\n{}\nint main() {{\n    return run_all<{SLOTS}, {WORKGROUP}>({sized}, [](void** buffers, metal::uint3 \
          workgroup, metal::uint3 workgroups, uint local) {{\n        main_({});\n    }});\n}}\n",
         with_functions(&body.collect::<String>()),
         arguments.join(", ")
@@ -159,8 +172,7 @@ impl FastMath {
             .args(["-O3", "-ffast-math", native, "-Wno-everything", "-o"])
             .args([&program_file, &source])
             .output();
-        let output =
-            output.unwrap_or_else(|error| panic!("{compiler}: {error}; install clang (Debian: apt install clang)"));
+        let output = output.unwrap_or_else(|error| panic!("{compiler}: {error}; install clang 16 or newer"));
         assert!(
             output.status.success(),
             "{name}: {}",

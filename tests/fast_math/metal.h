@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 
 #define constant const
 #define device
@@ -78,9 +79,10 @@ static void read_exactly(void* to, size_t bytes) {
     }
 }
 
+// sized: the slots of buffers whose lengths the last slot has.
 // Standard input: workgroups in x and y; then for each slot the length of its buffer in bytes, and its bytes. Standard output: the
 // buffers as they are afterwards.
-template <int SLOTS, int INVOCATIONS, class Kernel> int run_all(Kernel invocation) {
+template <int SLOTS, int INVOCATIONS, class Kernel> int run_all(std::initializer_list<int> sized, Kernel invocation) {
     uint workgroups[2];
     read_exactly(workgroups, sizeof workgroups);
     uint bytes[SLOTS];
@@ -90,6 +92,12 @@ template <int SLOTS, int INVOCATIONS, class Kernel> int run_all(Kernel invocatio
         buffers[slot] = aligned_alloc(64, (bytes[slot] + 127) / 64 * 64);
         read_exactly(buffers[slot], bytes[slot]);
     }
+    uint lengths[SLOTS];
+    uint count = 0;
+    for (int slot : sized) {
+        lengths[count++] = bytes[slot];
+    }
+    buffers[SLOTS - 1] = lengths;
     flush_subnormals();
     metal::uint3 groups = {workgroups[0], workgroups[1], 1};
     for (uint y = 0; y < groups.y; y++) {

@@ -10,7 +10,7 @@ use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, bit_mask_words
 
 use crate::args::{Apply, Format};
 use crate::backend::Backend;
-use crate::npy::{ELEMENTS, NpyError, Order, Reader, Writer};
+use crate::npy::{ELEMENTS, NpyError, Reader, Writer};
 
 /// Elements in memory at a time; a whole number of mask words.
 const PIECE: u64 = 1 << 22;
@@ -27,11 +27,6 @@ pub fn run(arguments: &Apply) -> Result<bool, Box<dyn Error>> {
     let dtype = element_type(&input, arguments.dtype.map(DType::from))?;
     let map = arguments
         .index_map(&input.shape)
-        .and_then(|map| match input.order {
-            Order::C => Ok(map),
-            // The file goes through the last dimension's elements last.
-            Order::Fortran => map.permuted(&(0..input.shape.len()).rev().collect::<Vec<_>>()),
-        })
         .map_err(|error| format!("{}: {error}", arguments.input.display()))?;
     dropout.over(&map).check(input.elements)?;
     if let Some(mask_out) = &arguments.mask_out
@@ -83,18 +78,18 @@ fn stream<T: Element>(
 ) -> Result<bool, Box<dyn Error>> {
     let elements = input.elements;
     let format = MaskFormat::from(arguments.mask_format);
-    let (mask_descr, mask_shape, mask_order) = match format {
-        MaskFormat::Bits => (WORDS, vec![bit_mask_words(elements)], Order::C),
-        MaskFormat::Bytes => (BYTES, input.shape.clone(), input.order),
+    let (mask_descr, mask_shape) = match format {
+        MaskFormat::Bits => (WORDS, vec![bit_mask_words(elements)]),
+        MaskFormat::Bytes => (BYTES, input.shape.clone()),
     };
     let mut mask_in = arguments.mask_in.as_deref().map(Reader::open).transpose()?;
     if let Some(mask) = &mask_in {
-        mask.expect(mask_descr, &mask_shape, mask_order)?;
+        mask.expect(mask_descr, &mask_shape)?;
     }
     let backend = Backend::choose(arguments.backend, arguments.adapter.as_deref())?;
-    let mut output = Writer::create(&arguments.output, &input.descr, &input.shape, input.order)?;
+    let mut output = Writer::create(&arguments.output, &input.descr, &input.shape)?;
     let mut mask_out = match &arguments.mask_out {
-        Some(path) => Some(Writer::create(path, mask_descr, &mask_shape, mask_order)?),
+        Some(path) => Some(Writer::create(path, mask_descr, &mask_shape)?),
         None => None,
     };
 

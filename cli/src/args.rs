@@ -96,7 +96,7 @@ pub struct Apply {
     /// Take the mask from this file instead of drawing it.
     #[arg(long, value_name = "FILE.npy", requires = "backward")]
     pub mask_in: Option<PathBuf>,
-    /// Format of the stored mask: 1-D `<u4` words, or `|u1` in the input's shape and order.
+    /// Format of the stored mask: 1-D `<u4` words, or `|u1` in the input's shape.
     #[arg(long, default_value = "bits")]
     pub mask_format: Format,
     /// What computes; auto is the GPU where there is one, else the CPU.

@@ -1,11 +1,10 @@
 //! Tensor files as NumPy writes them: header by a library, data as a stream of bytes.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use npyz::{DType, NpyHeader, TypeStr, WriteOptions, WriterBuilder};
+use npyz::{DType, NpyHeader, Order, TypeStr, WriteOptions, WriterBuilder};
 use thiserror::Error;
 
 use crate::output::Output;
@@ -32,12 +31,8 @@ pub enum NpyError {
         found: String,
         expected: String,
     },
-    #[error("{}: in {found} order, the tensor in {expected} order; save numpy.{} of it", path.display(), expected.function())]
-    Order {
-        path: PathBuf,
-        found: Order,
-        expected: Order,
-    },
+    #[error("{}: in Fortran order; save numpy.ascontiguousarray of it", path.display())]
+    FortranOrder { path: PathBuf },
     #[error("{}: shape {shape:?} has more elements than 2^64 bytes hold; save it in parts", path.display())]
     TooLong { path: PathBuf, shape: Vec<u64> },
     #[error("{}: shape {found:?}, expected {expected:?}; give the mask of this tensor", path.display())]
@@ -70,31 +65,6 @@ impl NpyError {
     }
 }
 
-/// Which dimension's neighbours lie next to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// The last one's.
-    C,
-    /// The first one's.
-    Fortran,
-}
-
-impl Order {
-    /// What makes an array of that order in NumPy.
-    fn function(self) -> &'static str {
-        match self {
-            Self::C => "ascontiguousarray",
-            Self::Fortran => "asfortranarray",
-        }
-    }
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
 /// A tensor file open for reading, past its header.
 #[derive(Debug)]
 pub struct Reader {
@@ -103,7 +73,6 @@ pub struct Reader {
     /// Type string, such as `<f4`.
     pub descr: String,
     pub shape: Vec<u64>,
-    pub order: Order,
     pub elements: u64,
     read_bytes: u64,
     data_bytes: u64,
@@ -135,6 +104,9 @@ impl Reader {
             expected: ELEMENTS.to_owned(),
         })?;
         let data_bytes = elements.checked_mul(item_bytes as u64).ok_or_else(too_long)?;
+        if header.order() == Order::Fortran && shape.iter().filter(|&&n| n > 1).count() > 1 {
+            return Err(NpyError::FortranOrder { path: path.to_owned() });
+        }
         if metadata.is_file() {
             let found = metadata.len().saturating_sub(text.len() as u64);
             if found < data_bytes {
@@ -159,10 +131,6 @@ impl Reader {
             file,
             descr,
             shape,
-            order: match header.order() {
-                npyz::Order::C => Order::C,
-                npyz::Order::Fortran => Order::Fortran,
-            },
             elements,
             read_bytes: 0,
             data_bytes,
@@ -177,8 +145,8 @@ impl Reader {
         }
     }
 
-    /// Checks type, shape and order against what they have to be.
-    pub fn expect(&self, descr: &str, shape: &[u64], order: Order) -> Result<(), NpyError> {
+    /// Checks type and shape against what they have to be.
+    pub fn expect(&self, descr: &str, shape: &[u64]) -> Result<(), NpyError> {
         if self.descr != descr {
             return Err(self.type_error(descr));
         }
@@ -187,13 +155,6 @@ impl Reader {
                 path: self.path.clone(),
                 found: self.shape.clone(),
                 expected: shape.to_vec(),
-            });
-        }
-        if self.order != order && shape.iter().filter(|&&n| n > 1).count() > 1 {
-            return Err(NpyError::Order {
-                path: self.path.clone(),
-                found: self.order,
-                expected: order,
             });
         }
         Ok(())
@@ -297,8 +258,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a file of that type string, shape and order.
-    pub fn create(path: &Path, descr: &str, shape: &[u64], order: Order) -> Result<Self, NpyError> {
+    /// Begins a file of that type string and shape.
+    pub fn create(path: &Path, descr: &str, shape: &[u64]) -> Result<Self, NpyError> {
         let error = |source| NpyError::io(path, source);
         let mut file = Output::create(path).map_err(error)?;
         let type_str: TypeStr = descr
@@ -307,10 +268,6 @@ impl Writer {
         WriteOptions::new_header_only()
             .dtype(DType::new_scalar(type_str))
             .shape(shape)
-            .order(match order {
-                Order::C => npyz::Order::C,
-                Order::Fortran => npyz::Order::Fortran,
-            })
             .writer(&mut file)
             .write_header_only()
             .map_err(error)?;

@@ -342,57 +342,6 @@ fn masks_are_broadcast_by_shape_or_strides() {
     assert_eq!(folder.names(), ["x.npy", "y.npy"]);
 }
 
-/// A transposed array is saved in Fortran order. Its elements draw what they draw in any other.
-#[test]
-fn fortran_order_is_another_order_of_the_same_tensor() {
-    let folder = Folder::new();
-    let x = numbers(3 * 5 * 7, |x| x);
-    // Where each element of the file lies in the other file.
-    let places: Vec<usize> = (0..x.len()).map(|at| at % 3 * 35 + at / 3 % 5 * 7 + at / 15).collect();
-    let stored: Vec<f32> = places.iter().map(|&place| x[place]).collect();
-    folder.npy("c.npy", "<f4", "(3, 5, 7)", &x);
-    let header = "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 5, 7), }";
-    folder.write("f.npy", &npy(header, &stored));
-    for backend in ["cpu", "reference", "gpu"] {
-        for option in [&[][..], &["--noise-shape", "3,1,7"], &["--mask-strides", "1,1000,17"]] {
-            for format in ["bits", "bytes"] {
-                let with = |more: &[&str]| {
-                    let common = [
-                        "--p",
-                        "0.4",
-                        "--seed",
-                        "7",
-                        "--backend",
-                        backend,
-                        "--mask-format",
-                        format,
-                    ];
-                    folder.done(&[&["apply"], more, option, &common].concat())
-                };
-                with(&["c.npy", "yc.npy", "--mask-out", "mc.npy"]);
-                with(&["f.npy", "yf.npy", "--mask-out", "mf.npy"]);
-                with(&["f.npy", "dx.npy", "--backward", "--mask-in", "mf.npy"]);
-                let [yc, yf, dx] = ["yc.npy", "yf.npy", "dx.npy"].map(|name| read(&folder.path(name)));
-                assert!(yf.0.contains("'fortran_order': True, 'shape': (3, 5, 7"), "{}", yf.0);
-                let of = |data: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(data);
-                let (of_c, of_f) = (of(&yc.1), of(&yf.1));
-                assert!(
-                    places.iter().zip(&of_f).all(|(&place, y)| of_c[place] == *y),
-                    "{option:?} on {backend}"
-                );
-                assert_eq!(dx, yf);
-                let [mc, mf] = ["mc.npy", "mf.npy"].map(|name| read(&folder.path(name)));
-                assert_eq!(mf.0.contains("'fortran_order': True"), format == "bytes", "{}", mf.0);
-                let is_kept = |mask: &[u8], at: usize| match format {
-                    "bits" => mask[at / 8] >> (at % 8) & 1,
-                    _ => mask[at],
-                };
-                assert!((0..x.len()).all(|at| is_kept(&mf.1, at) == is_kept(&mc.1, places[at])));
-            }
-        }
-    }
-}
-
 #[test]
 fn the_output_may_be_the_input() {
     let folder = Folder::new();

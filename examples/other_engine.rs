@@ -109,7 +109,7 @@ struct Dispatch {
     workgroups: [u32; 2],
 }
 
-/// A binding in JSON: a storage buffer of the caller's, the bytes of a uniform in hex, or 16 bytes of any storage buffer
+/// A binding in JSON: a storage buffer of the caller's, the bytes of a uniform in hex, or 64 bytes of any storage buffer
 /// that no other binding has.
 #[derive(Serialize)]
 struct Binding {

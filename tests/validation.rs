@@ -130,8 +130,9 @@ fn component_stores(module: &Module, function: &FunctionInfo, block: &Block, fou
     }
 }
 
-/// WGSL lets a store to a component write the whole vector, and Metal and Direct3D do: what another invocation stored to
-/// another component would be lost. Drivers of software adapters and of the GPUs that were tested don't.
+/// WGSL lets a store to a component write the whole vector, and Metal and Direct3D do (<https://github.com/gpuweb/gpuweb/issues/2112>):
+/// what another invocation stored to another component would be lost. Drivers of software adapters and of the GPUs that were
+/// tested don't.
 #[test]
 fn no_invocation_stores_to_a_vector_that_another_stores_to() {
     let (mut shaders, mut own) = (0, 0);

@@ -5,10 +5,14 @@
 
 alias Cell = u32;
 
-// Those past the end read as the last one, since an engine may leave out the checks that WebGPU makes; store_words
-// leaves them out.
+// The index of a word of so many elements: past the end that of the last one, since an engine may leave out the checks that
+// WebGPU makes. store_words leaves those words out.
+fn within(index: u32, elements_per_word: u32) -> u32 {
+    return min(index, (params.elements - 1u) / elements_per_word);
+}
+
 fn load_word(index: u32) -> u32 {
-    return x_cell(min(index, (params.elements - 1u) / ELEMENTS_PER_WORD));
+    return x_cell(within(index, ELEMENTS_PER_WORD));
 }
 
 // Words [4 index, 4 index + 4) of x.

@@ -3,6 +3,11 @@
 
 alias Cell = vec4<u32>;
 
+// The index of a word of so many elements: none is past the end here.
+fn within(index: u32, elements_per_word: u32) -> u32 {
+    return index;
+}
+
 // Words [4 index, 4 index + 4) of x.
 fn load_words(index: u32) -> vec4<u32> {
     return x_cell(index);

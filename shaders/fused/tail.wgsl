@@ -5,15 +5,15 @@
 fn residual_words(index: u32) -> vec4<u32> {
     let first = index * 4u;
     return vec4<u32>(
-        residual_cell(first),
-        residual_cell(first + 1u),
-        residual_cell(first + 2u),
-        residual_cell(first + 3u),
+        residual_word(first),
+        residual_word(first + 1u),
+        residual_word(first + 2u),
+        residual_word(first + 3u),
     );
 }
 
 fn residual_word(index: u32) -> u32 {
-    return residual_cell(index);
+    return residual_cell(within(index, ELEMENTS_PER_WORD));
 }
 
 fn bias_words(index: u32) -> vec4<u32> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // Mask read from a byte mask: element i is byte i, 0 = dropped, anything else = kept.
-// Expects mask_in, tile.wgsl. A tile at the end may read past the last word; those elements are never stored.
+// Expects mask_in, tile.wgsl, within of the extent file.
 
 fn keep_word(index: u32) -> vec4<bool> {
-    return (vec4<u32>(mask_in[index]) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u)) != vec4<u32>(0u);
+    return (vec4<u32>(mask_in[within(index, 4u)]) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u)) != vec4<u32>(0u);
 }
 
 fn keep_tile(tile: u32) -> Keep {

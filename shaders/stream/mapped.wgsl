@@ -32,7 +32,8 @@ fn place_of(element: u32) -> Place {
     if map.seed_length != 0u {
         let position = map.seed_start + element;
         let n = position / map.seed_length;
-        place.seed = seeds[map.first_seed + n];
+        // Of elements past the end, the last one's, whatever checks an engine makes.
+        place.seed = seeds[min(map.first_seed + n, arrayLength(&seeds) - 1u)];
         place.left = min(place.left, map.seed_length - (position - n * map.seed_length));
     }
     return place;

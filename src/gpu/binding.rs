@@ -14,7 +14,8 @@ use super::scope::ErrorScopes;
 use super::slots::{HeldSlots, ParameterSlots};
 use super::uniforms::{Uniforms, filled};
 use super::variant::{
-    Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, RESIDUAL, ROW, Residual, SEEDS, Stream, Variant, X, Y,
+    Access, BIAS, Extent, Input, MAP, MASK_IN, MASK_OUT, NOTHING_BYTES, RESIDUAL, ROW, Residual, SEEDS, Stream,
+    Variant, X, Y,
 };
 use super::{BindError, DeviceError, RecordError};
 use crate::{DType, Dropout, IndexMap, MaskFormat, RandomBits};
@@ -566,7 +567,7 @@ impl Inner {
             filled(
                 &self.device,
                 Some("wgpu_dropout::nothing"),
-                &[0; 16],
+                &[0; NOTHING_BYTES],
                 wgpu::BufferUsages::STORAGE,
             )
         });
@@ -721,7 +722,7 @@ impl Kernels {
         let variant = outline.variant;
         inner.require_storage_buffers(variant.bindings().len() as u32)?;
         let windows = form.windows(inner.limits)?;
-        // What the variant binds and the operation has not: something that nothing reads.
+        // What the variant binds and the operation has not.
         let mut missing = variant.bindings();
         missing.retain(|binding| !form.has(binding.index));
         let nothing = if missing.is_empty() { &[][..] } else { inner.nothing()? };

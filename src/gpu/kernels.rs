@@ -125,7 +125,7 @@ pub(crate) struct Inner {
     pub(crate) limits: PlanLimits,
     pub(crate) slots: Option<ParameterSlots>,
     pub(crate) slots_layout: wgpu::BindGroupLayout,
-    /// Bound where a variant has a binding and the operation has not: bytes that nothing reads.
+    /// Bound where a variant has a binding and the operation has not.
     pub(crate) nothing: OnceLock<[wgpu::Buffer; 2]>,
     /// Built when a call first has its parameters on the device.
     pub(crate) device_pipelines: OnceLock<DevicePipelines>,

@@ -276,8 +276,8 @@ pub enum RecipeResource {
     Buffer(RecipeBuffer, Range<u64>),
     /// A uniform buffer of these bytes.
     Uniform(Vec<u8>),
-    /// 16 bytes of a storage buffer that nothing writes. What is read there, at any index, as WGSL bounds it, goes nowhere.
-    /// Several of them don't share a buffer.
+    /// 64 bytes of a storage buffer that nothing writes; what is read of them goes nowhere. Several of them don't share a
+    /// buffer.
     Nothing,
 }
 

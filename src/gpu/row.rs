@@ -30,13 +30,13 @@ impl Row {
     /// Of a window that starts at local element `first`; `columns` are those of the bias, if there is one. A tile has so many
     /// elements.
     pub(crate) fn new(columns: Option<u64>, first: u64, tile: u64) -> Self {
-        // Without a bias nobody asks for columns, but all divide by them.
-        let divisor = columns.unwrap_or(u64::from(u32::MAX)).max(1);
+        // Without a bias each tile is a row: all look at what is bound in its place, and must find it there.
+        let divisor = columns.unwrap_or(tile).max(1);
         let (reciprocal, shift) = reciprocal_of((divisor / tile) as u32);
         Self {
             // A bias fits into one binding, and so its columns into 32 bits.
             columns: divisor as u32,
-            start: if columns.is_some() { (first % divisor) as u32 } else { 0 },
+            start: (first % divisor) as u32,
             has_bias: columns.is_some().into(),
             always_zero: 0,
             reciprocal,
@@ -49,6 +49,7 @@ impl Row {
 mod tests {
     use super::*;
     use crate::gpu::layout;
+    use crate::gpu::variant::NOTHING_BYTES;
 
     #[test]
     fn host_and_shader_layouts_agree() {
@@ -58,6 +59,15 @@ mod tests {
             layout::host!(Row: columns start has_bias always_zero reciprocal shift)
         );
         assert_eq!(span, size_of::<Row>());
+    }
+
+    #[test]
+    fn without_a_bias_all_look_at_one_tile() {
+        for tile in [4, 8, 16] {
+            let row = Row::new(None, 1_000_003, tile);
+            assert_eq!((u64::from(row.columns), row.reciprocal), (tile, 0));
+            assert!(row.start < row.columns && row.columns as usize * size_of::<f32>() <= NOTHING_BYTES);
+        }
     }
 
     #[test]

@@ -334,6 +334,9 @@ pub(crate) const TILE: u64 = 16;
 /// Elements of a word of a bit mask.
 const WORD: u64 = 32;
 
+/// Bytes bound where a variant has a binding and the operation has not: a tile, the largest there is, is read all the same.
+pub(crate) const NOTHING_BYTES: usize = 64;
+
 pub(crate) const X: u32 = 0;
 pub(crate) const Y: u32 = 1;
 pub(crate) const MASK_IN: u32 = 2;

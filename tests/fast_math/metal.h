@@ -8,6 +8,9 @@
 #include <cstdlib>
 #include <initializer_list>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #define constant const
 #define device
 #define kernel static inline
@@ -72,6 +75,20 @@ static void flush_subnormals() {
     }
 }
 
+// Memory that ends, but for what its alignment leaves, where the process may go no further, and not for a long way.
+static void* guarded(size_t bytes, size_t alignment) {
+    size_t page = sysconf(_SC_PAGESIZE);
+    size_t guard = 1 << 26;
+    size_t used = (bytes + alignment - 1) / alignment * alignment;
+    size_t whole = (used + page - 1) / page * page;
+    char* start = (char*)mmap(nullptr, whole + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED || mprotect(start + whole, guard, PROT_NONE) != 0) {
+        perror("a guarded buffer");
+        exit(2);
+    }
+    return start + whole - used;
+}
+
 static void read_exactly(void* to, size_t bytes) {
     if (fread(to, 1, bytes, stdin) != bytes) {
         fprintf(stderr, "the input is too short\n");
@@ -80,16 +97,18 @@ static void read_exactly(void* to, size_t bytes) {
 }
 
 // sized: the slots of buffers whose lengths the last slot has.
-// Standard input: workgroups in x and y; then for each slot the length of its buffer in bytes, and its bytes. Standard output: the
+// Standard input: workgroups in x and y, the alignment of buffers; then for each slot the length of its buffer in bytes, and its bytes. Standard output: the
 // buffers as they are afterwards.
 template <int SLOTS, int INVOCATIONS, class Kernel> int run_all(std::initializer_list<int> sized, Kernel invocation) {
     uint workgroups[2];
     read_exactly(workgroups, sizeof workgroups);
+    uint alignment;
+    read_exactly(&alignment, sizeof alignment);
     uint bytes[SLOTS];
     void* buffers[SLOTS];
     for (int slot = 0; slot < SLOTS; slot++) {
         read_exactly(&bytes[slot], 4);
-        buffers[slot] = aligned_alloc(64, (bytes[slot] + 127) / 64 * 64);
+        buffers[slot] = guarded(bytes[slot], alignment);
         read_exactly(buffers[slot], bytes[slot]);
     }
     uint lengths[SLOTS];

@@ -71,7 +71,7 @@ function record(device, encoder, pipelines, { before, after, sha256, recipe }) {
       if (name) {
         return { buffer: own[name], offset: bytes[0], size: bytes[1] - bytes[0] };
       }
-      return { buffer: uniform ? buffer(Buffer.from(uniform, "hex"), UNIFORM) : buffer(blank(16), STORAGE) };
+      return { buffer: uniform ? buffer(Buffer.from(uniform, "hex"), UNIFORM) : buffer(blank(64), STORAGE) };
     };
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);

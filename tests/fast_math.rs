@@ -171,7 +171,7 @@ impl FastMath {
         let output = Command::new(words.next().unwrap())
             .args(words)
             .args(["-O3", "-ffast-math", native, "-Wno-everything"])
-            // A shift too far ends the program, as what is no operation in C++, and so none in Metal's language.
+            // A shift by 32 or more, which C++ does not define, and so not Metal's language, ends the program.
             .args(["-fsanitize=shift", "-fsanitize-trap=shift", "-o"])
             .args([&program_file, &source])
             .output();

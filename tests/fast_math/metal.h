@@ -81,8 +81,8 @@ static void* guarded(size_t bytes, size_t alignment) {
     size_t guard = 1 << 26;
     size_t used = (bytes + alignment - 1) / alignment * alignment;
     size_t whole = (used + page - 1) / page * page;
-    char* start = (char*)mmap(nullptr, whole + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED || mprotect(start + whole, guard, PROT_NONE) != 0) {
+    char* start = (char*)mmap(nullptr, whole + guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED || mprotect(start, whole, PROT_READ | PROT_WRITE) != 0) {
         perror("a guarded buffer");
         exit(2);
     }
@@ -96,9 +96,8 @@ static void read_exactly(void* to, size_t bytes) {
     }
 }
 
-// sized: the slots of buffers whose lengths the last slot has.
-// Standard input: workgroups in x and y, the alignment of buffers; then for each slot the length of its buffer in bytes, and its bytes. Standard output: the
-// buffers as they are afterwards.
+// sized: the slots of buffers whose lengths the last slot has. Standard input: workgroups in x and y, the alignment of buffers;
+// then for each slot the length of its buffer in bytes, and its bytes. Standard output: the buffers as they are afterwards.
 template <int SLOTS, int INVOCATIONS, class Kernel> int run_all(std::initializer_list<int> sized, Kernel invocation) {
     uint workgroups[2];
     read_exactly(workgroups, sizeof workgroups);

@@ -10,7 +10,7 @@ use wgpu_dropout::{DType, Dropout, Element, IndexMap, MaskFormat, bit_mask_words
 
 use crate::args::{Apply, Format};
 use crate::backend::Backend;
-use crate::npy::{ELEMENTS, NpyError, Reader, Writer};
+use crate::npy::{NpyError, Reader, Writer};
 
 /// Elements in memory at a time; a whole number of mask words.
 const PIECE: u64 = 1 << 22;
@@ -66,7 +66,7 @@ fn element_type(input: &Reader, asked: Option<DType>) -> Result<DType, NpyError>
         (_, Some(DType::F32)) => Err(input.type_error("<f4 for --dtype f32")),
         (_, Some(DType::F16)) => Err(input.type_error("<f2 for --dtype f16")),
         (_, Some(DType::Bf16)) => Err(input.type_error("<u2 for --dtype bf16")),
-        (None, None) => Err(input.type_error(ELEMENTS)),
+        (None, None) => Err(input.type_error("<f4 (f32), <f2 (f16), or <u2 with --dtype bf16")),
     }
 }
 

@@ -9,9 +9,6 @@ use thiserror::Error;
 
 use crate::output::Output;
 
-/// The type strings of tensors.
-pub const ELEMENTS: &str = "<f4 (f32), <f2 (f16), or <u2 with --dtype bf16";
-
 /// NumPy's own bound on a header (`max_header_size`), against files that are none.
 const MAX_HEADER_BYTES: u32 = 10_000;
 /// Brackets within brackets in a header: a tensor's has 2, one of records with subarrays 4. The parser goes back at each
@@ -101,7 +98,7 @@ impl Reader {
         let item_bytes = header.dtype().num_bytes().ok_or_else(|| NpyError::Type {
             path: path.to_owned(),
             found: descr.clone(),
-            expected: ELEMENTS.to_owned(),
+            expected: "numbers".to_owned(),
         })?;
         let data_bytes = elements.checked_mul(item_bytes as u64).ok_or_else(too_long)?;
         if header.order() == Order::Fortran && shape.iter().filter(|&&n| n > 1).count() > 1 {

@@ -28,9 +28,11 @@ use rayon::prelude::*;
 use wgpu_dropout::gpu::plan::PlanLimits;
 use wgpu_dropout::gpu::variant::{Access, Input, TileSize, portable_wgsl};
 use wgpu_dropout::gpu::{
-    Multiply, Recipe, RecipeBuffer, RecipeDescriptor, RecipeFused, RecipeOperation, RecipeResource,
+    Multiply, Recipe, RecipeBuffer, RecipeDescriptor, RecipeFused, RecipeOperation, RecipeResource, RecipeSeeds,
 };
-use wgpu_dropout::{DType, Dropout, Element, MaskFormat, Neighbours, Probability, RandomBits, ScaleMode, reference};
+use wgpu_dropout::{
+    DType, Draw, Dropout, Element, MaskFormat, Neighbours, Probability, RandomBits, ScaleMode, reference,
+};
 
 /// Where a kernel finds the buffer of a binding. The last slot has the lengths of those that are as long as they are.
 const fn slot(group: u32, binding: u32) -> u8 {
@@ -253,6 +255,8 @@ fn nearly_minus<T: Element + Bits>(at: usize, x: T) -> T {
 const ROWS: usize = 83;
 const COLUMNS: usize = 803;
 const ELEMENTS: usize = ROWS * COLUMNS;
+/// A divisor of the columns, and shorter than a tile: one at the end goes past the last seed.
+const PER_SEED: usize = 11;
 
 #[derive(Clone)]
 struct Tensors<T> {
@@ -261,6 +265,7 @@ struct Tensors<T> {
     residual: Vec<T>,
     bits: Vec<u32>,
     bytes: Vec<u8>,
+    seeds: Vec<u64>,
 }
 
 impl<T: Element + Bits> Tensors<T> {
@@ -272,6 +277,9 @@ impl<T: Element + Bits> Tensors<T> {
             residual: operands(ELEMENTS, 2),
             bits: words.map(|i| i.wrapping_mul(0x9e37_79b9)).collect(),
             bytes: (0..ELEMENTS).map(|i| (i * i % 7) as u8).collect(),
+            seeds: (0..ELEMENTS / PER_SEED)
+                .map(|n| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+                .collect(),
         }
     }
 
@@ -292,14 +300,20 @@ impl<T: Element + Bits> Tensors<T> {
 #[derive(Clone, Copy)]
 enum What {
     Forward,
+    /// With a seed for each [`PER_SEED`] elements.
+    Seeded,
     StoredMask(MaskFormat),
     Inference,
-    Fused { has_bias: bool, has_residual: bool },
+    Fused {
+        has_bias: bool,
+        has_residual: bool,
+    },
 }
 
 impl What {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Forward,
+        Self::Seeded,
         Self::StoredMask(MaskFormat::Bits),
         Self::StoredMask(MaskFormat::Bytes),
         Self::Inference,
@@ -320,7 +334,7 @@ impl What {
     fn operation(self) -> RecipeOperation {
         let input = Input::Apart(Access::Read);
         match self {
-            Self::Forward => RecipeOperation::Forward { input, store: None },
+            Self::Forward | Self::Seeded => RecipeOperation::Forward { input, store: None },
             Self::StoredMask(format) => RecipeOperation::BackwardStored {
                 input,
                 format,
@@ -340,6 +354,10 @@ impl What {
         let reference = Reference::default();
         match self {
             Self::Forward => reference.forward(dropout, x, &mut y),
+            Self::Seeded => {
+                let draw = Draw::from(dropout).with_seeds(&tensors.seeds, PER_SEED as u64);
+                reference::forward(draw, x, &mut y).map_err(Into::into)
+            }
             Self::StoredMask(MaskFormat::Bits) => reference.backward_from_bit_mask(dropout, x, &tensors.bits, &mut y),
             Self::StoredMask(MaskFormat::Bytes) => {
                 reference.backward_from_byte_mask(dropout, x, &tensors.bytes, &mut y)
@@ -379,7 +397,7 @@ fn run<T: Element + Bits>(kernels: &FastMath, what: What, recipes: &[Recipe], te
                             What::StoredMask(MaskFormat::Bytes) => &tensors.bytes,
                             _ => bytemuck::cast_slice(&tensors.bits),
                         },
-                        RecipeBuffer::Seeds => panic!("no call has seeds"),
+                        RecipeBuffer::Seeds => bytemuck::cast_slice(&tensors.seeds),
                     }
                     .to_vec();
                     bytes.resize(range.end as usize, 0);
@@ -418,7 +436,10 @@ fn recipes(dtype: DType, what: What, tile: TileSize, dropout: &Dropout) -> Vec<R
         dtype,
         elements: ELEMENTS as u64,
         map: None,
-        seeds: None,
+        seeds: matches!(what, What::Seeded).then_some(RecipeSeeds {
+            elements_per_seed: PER_SEED as u64,
+            first_element: 0,
+        }),
         operation: what.operation(),
         multiply: Multiply::Emulated,
         tile,

@@ -18,20 +18,24 @@ use wgpu_dropout::gpu::{
 };
 use wgpu_dropout::{DType, Dropout, IndexMap, Probability, RandomBits};
 
+fn validated(name: &str, text: &str, capabilities: Capabilities) -> (Module, ModuleInfo) {
+    let module =
+        naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
+    (module, info)
+}
+
 /// Parsed, validated for no more than the variant may ask for, overrides resolved.
 fn compiled(variant: &Variant) -> (Module, ModuleInfo) {
-    let text = variant.wgsl();
-    let module = naga::front::wgsl::parse_str(&text)
-        .unwrap_or_else(|error| panic!("{variant}: {}", error.emit_to_string(&text)));
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_INT64, variant.multiply == Multiply::Int64);
     capabilities.set(
         Capabilities::IMMEDIATES,
         variant.parameters == ParameterPath::Immediates,
     );
-    let info = Validator::new(ValidationFlags::all(), capabilities)
-        .validate(&module)
-        .unwrap_or_else(|error| panic!("{variant}: {}", error.emit_to_string(&text)));
+    let (module, info) = validated(&variant.to_string(), &variant.wgsl(), capabilities);
     let constants = [("workgroup_size".to_owned(), 64.0)].into_iter().collect();
     let (module, info) = process_overrides(&module, &info, None, &constants).unwrap();
     (module.into_owned(), info.into_owned())
@@ -137,10 +141,7 @@ fn component_stores(module: &Module, function: &FunctionInfo, block: &Block, fou
 fn no_invocation_stores_to_a_vector_that_another_stores_to() {
     let (mut shaders, mut own) = (0, 0);
     for (name, text) in portable_wgsl() {
-        let module = naga::front::wgsl::parse_str(&text).unwrap();
-        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
-            .validate(&module)
-            .unwrap();
+        let (module, info) = validated(&name, &text, Capabilities::empty());
         let functions = module
             .functions
             .iter()

@@ -43,6 +43,7 @@ inline bool4 make_bool4(bool x, bool y, bool z, bool w) { return bool4{of(x), of
 inline bool4 make_bool4(bool2 xy, bool2 zw) { return bool4{xy.x, xy.y, zw.x, zw.y}; }
 
 inline bool all(int2 x) { return (x.x & x.y) != 0; }
+inline bool any(int2 x) { return (x.x | x.y) != 0; }
 inline bool any(int4 x) { return (x.x | x.y | x.z | x.w) != 0; }
 template <class V> V select(V a, V b, bool is_b) { return is_b ? b : a; }
 template <class V> V select(V a, V b, bool4 is_b) { return is_b ? b : a; }

@@ -5,6 +5,8 @@
 #[path = "common/noop.rs"]
 mod noop;
 
+use std::sync::LazyLock;
+
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::proc::BoundsCheckPolicies;
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
@@ -104,6 +106,18 @@ fn every_variant_translates_to_every_language() {
     }
 }
 
+/// The shaders that need no optional feature: their names, what naga makes of them, and what it knows of that.
+fn portable() -> &'static [(String, Module, ModuleInfo)] {
+    static PORTABLE: LazyLock<Vec<(String, Module, ModuleInfo)>> = LazyLock::new(|| {
+        let shaders = portable_wgsl().map(|(name, text)| {
+            let (module, info) = validated(&name, &text, Capabilities::empty());
+            (name, module, info)
+        });
+        shaders.collect()
+    });
+    &PORTABLE
+}
+
 /// The components of vectors that a block stores to, by address space.
 fn component_stores(module: &Module, function: &FunctionInfo, block: &Block, found: &mut Vec<AddressSpace>) {
     for statement in block {
@@ -140,8 +154,7 @@ fn component_stores(module: &Module, function: &FunctionInfo, block: &Block, fou
 #[test]
 fn no_invocation_stores_to_a_vector_that_another_stores_to() {
     let (mut shaders, mut own) = (0, 0);
-    for (name, text) in portable_wgsl() {
-        let (module, info) = validated(&name, &text, Capabilities::empty());
+    for (name, module, info) in portable() {
         let functions = module
             .functions
             .iter()
@@ -150,7 +163,7 @@ fn no_invocation_stores_to_a_vector_that_another_stores_to() {
         let entries = entries.map(|(n, entry)| (info.get_entry_point(n), &entry.function));
         for (function_info, function) in functions.chain(entries) {
             let mut found = Vec::new();
-            component_stores(&module, function_info, &function.body, &mut found);
+            component_stores(module, function_info, &function.body, &mut found);
             let in_shared_memory = found.contains(&AddressSpace::WorkGroup);
             assert!(!in_shared_memory, "{name}: workgroup memory in {:?}", function.name);
             let in_buffers = found.iter().any(|space| matches!(space, AddressSpace::Storage { .. }));
@@ -163,6 +176,27 @@ fn no_invocation_stores_to_a_vector_that_another_stores_to() {
     }
     // Or nothing was looked at.
     assert!(shaders > 1000 && own > 100, "{shaders}, {own}");
+}
+
+/// DXC has namespaces that a shader may not name anything after; naga leaves such names as they are.
+#[test]
+fn no_name_is_a_namespace_of_dxc() {
+    const NAMESPACES: [&str; 2] = ["dx", "vk"];
+    let mut names = 0;
+    for (shader, module, _) in portable() {
+        let functions = module.functions.iter().map(|(_, function)| function.name.as_deref());
+        let variables = module
+            .global_variables
+            .iter()
+            .map(|(_, variable)| variable.name.as_deref());
+        let constants = module.constants.iter().map(|(_, constant)| constant.name.as_deref());
+        let types = module.types.iter().map(|(_, of_type)| of_type.name.as_deref());
+        for name in functions.chain(variables).chain(constants).chain(types).flatten() {
+            assert!(!NAMESPACES.contains(&name), "{shader}: {name}");
+            names += 1;
+        }
+    }
+    assert!(names > 10_000, "{names}");
 }
 
 #[test]

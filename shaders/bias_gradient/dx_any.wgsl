@@ -2,10 +2,10 @@
 // Rows element by element: they may start anywhere. Past a row's end comes the next one, past the last anything;
 // nobody stores those sums. Expects sums; quad_from, element_of and DX_PER_WORD of the file of the element type.
 
-@group(0) @binding(2) var<storage, read> dx: array<u32>;
+@group(0) @binding(2) var<storage, read> terms: array<u32>;
 
 fn dx_element(index: u32) -> u32 {
-    return element_of(dx[index / DX_PER_WORD], index);
+    return element_of(terms[index / DX_PER_WORD], index);
 }
 
 fn dx_quad(row: u32, column: u32) -> Quad {

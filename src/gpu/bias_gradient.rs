@@ -208,17 +208,19 @@ pub(crate) fn shaders() -> impl Iterator<Item = (String, Vec<ShaderFile>)> {
 }
 
 impl Inner {
-    fn stage(&self, stage: Stage, dtype: DType, extent: Extent) -> Result<&wgpu::ComputePipeline, DeviceError> {
+    pub(super) fn stage(
+        &self,
+        stage: Stage,
+        dtype: DType,
+        extent: Extent,
+    ) -> Result<&wgpu::ComputePipeline, DeviceError> {
         let known = &self.bias_gradients[stage as usize][dtype as usize][extent as usize];
         if let Some(known) = known.get() {
             return Ok(known);
         }
         let scopes = ErrorScopes::push(&self.device);
-        let label = format!("wgpu_dropout::BiasGradient {stage:?} {dtype}");
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(joined(&files(stage, dtype, extent)).into()),
-        });
+        let name = format!("BiasGradient {stage:?} {dtype}");
+        let (label, module) = self.shader(&name, joined(&files(stage, dtype, extent)));
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: None,

@@ -260,18 +260,15 @@ pub(crate) const LOAD: [ShaderFile; 2] = [file!("params/params.wgsl"), file!("de
 pub(crate) const ADVANCE: [ShaderFile; 1] = [file!("device/advance.wgsl")];
 
 impl Inner {
-    fn device_pipelines(&self) -> Result<&DevicePipelines, DeviceError> {
+    pub(super) fn device_pipelines(&self) -> Result<&DevicePipelines, DeviceError> {
         if let Some(known) = self.device_pipelines.get() {
             return Ok(known);
         }
         let scopes = ErrorScopes::push(&self.device);
-        let build = |label, files: &[ShaderFile]| {
-            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(label),
-                source: wgpu::ShaderSource::Wgsl(joined(files).into()),
-            });
+        let build = |name, files: &[ShaderFile]| {
+            let (label, module) = self.shader(name, joined(files));
             self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(label),
+                label: Some(&label),
                 layout: None,
                 module: &module,
                 entry_point: Some("main"),
@@ -280,8 +277,8 @@ impl Inner {
             })
         };
         let built = DevicePipelines {
-            load: build("wgpu_dropout::DeviceCall", &LOAD),
-            advance: build("wgpu_dropout::Advance", &ADVANCE),
+            load: build("DeviceCall", &LOAD),
+            advance: build("Advance", &ADVANCE),
         };
         scopes.pop()?;
         Ok(self.device_pipelines.get_or_init(|| built))

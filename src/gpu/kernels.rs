@@ -530,19 +530,27 @@ impl Inner {
         Ok(known.entry(*variant).or_insert(pipeline).clone())
     }
 
-    fn build(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, DeviceError> {
-        let label = format!("wgpu_dropout::{variant}");
-        let text = variant.wgsl();
+    /// A shader, and its label for what is made of it.
+    ///
+    /// wgpu hands the label to Microsoft's DXC as the name of a file, and DXC takes what stands before a colon for a drive: of
+    /// `wgpu_dropout::` it reads nothing. Mended in wgpu after 30.0.2 (<https://github.com/gfx-rs/wgpu/pull/10134>).
+    pub(super) fn shader(&self, name: &str, text: String) -> (String, wgpu::ShaderModule) {
+        let label = format!("wgpu_dropout {name}");
         #[cfg(test)]
         let text = match self.rewrite {
             Some(rewrite) => rewrite(text),
             None => text,
         };
-        let scopes = ErrorScopes::push(&self.device);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
             source: wgpu::ShaderSource::Wgsl(text.into()),
         });
+        (label, module)
+    }
+
+    fn build(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, DeviceError> {
+        let scopes = ErrorScopes::push(&self.device);
+        let (label, module) = self.shader(&variant.to_string(), variant.wgsl());
         let storage = self.bind_group_layout(variant);
         let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
@@ -573,6 +581,8 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::bias_gradient::Stage;
+    use crate::gpu::variant::Extent;
     use crate::gpu::{BindDescriptor, Operation, RecordError};
     use crate::{DType, Dropout};
 
@@ -626,5 +636,27 @@ mod tests {
         }
         queue.submit([encoder.finish()]);
         assert_eq!(kernels.built().len(), 1);
+    }
+
+    /// Of each shader that there is, as wgpu says it when it refuses the shader.
+    #[test]
+    fn labels_are_names_that_dxc_reads() {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+        let mut kernels = Kernels::new(&device, &queue).expect("kernels");
+        let inner = Arc::get_mut(&mut kernels.inner).expect("no clone");
+        inner.rewrite = Some(|_| "no WGSL".to_owned());
+        let gradient = |stage| inner.stage(stage, DType::F32, Extent::Tail).map(drop);
+        let refused = Variant::all()
+            .map(|variant| inner.build(&variant).map(drop))
+            .chain([gradient(Stage::Partial), gradient(Stage::Total)])
+            .chain([inner.device_pipelines().map(drop)]);
+        let mut labels = 0;
+        for error in refused.map(|refused| refused.expect_err("refused").to_string()) {
+            let label = error.split("label = '").nth(1).and_then(|rest| rest.split('\'').next());
+            let label = label.expect(&error);
+            assert!(label.starts_with("wgpu_dropout") && !label.contains(':'), "{label}");
+            labels += 1;
+        }
+        assert!(labels > 5000, "{labels}");
     }
 }

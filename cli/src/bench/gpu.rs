@@ -98,12 +98,12 @@ impl Gpu {
             first.get_or_insert_with(|| error.to_string());
         }));
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("bench::copy"),
+            label: Some("copy"),
             source: wgpu::ShaderSource::Wgsl(COPY.into()),
         });
         let layout = copy_layout(&device);
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("bench::copy"),
+            label: Some("copy"),
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
@@ -113,7 +113,7 @@ impl Gpu {
             .filter(|(workgroup_size, _)| *workgroup_size <= largest)
             .map(|(workgroup_size, contiguous)| {
                 let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some("bench::copy"),
+                    label: Some("copy"),
                     layout: Some(&pipeline_layout),
                     module: &module,
                     entry_point: Some("main"),
@@ -266,7 +266,7 @@ impl Gpu {
                         }),
                     };
                     let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                        label: Some("bench::copy"),
+                        label: Some("copy"),
                         layout: &layout,
                         entries: &[entry(0, &x), entry(1, &y)],
                     });
@@ -509,7 +509,7 @@ fn copy_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
         count: None,
     };
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some("bench::copy"),
+        label: Some("copy"),
         entries: &[entry(0, true), entry(1, false)],
     })
 }

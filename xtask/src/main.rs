@@ -4,6 +4,7 @@
 
 mod adapters;
 mod clang;
+mod direct3d;
 mod guide;
 mod mpi;
 mod peers;
@@ -31,6 +32,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   guide        the guide as a book at target/guide, its numbers and its Python checked
   test         all checks: format, clippy, docs, tests, doc tests, examples, the guide, the browser's, and those of the integrations
   validation   the GPU tests under Vulkan's validation layers, synchronisation included, which have to stay silent
+  direct3d     the GPU tests on Direct3D 12 with Microsoft's shader compiler, in Wine; sets Wine up in a folder, on Debian as root
   release      what a release has to pass beside them: licences, the packed crate, least versions, API; builds its checkers
   setup        only the set-up: says what is there and provides a software adapter where it can
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some("test-web") if arguments.len() == 1 => test::browser().map(|()| ExitCode::SUCCESS),
         Some("guide") if arguments.len() == 1 => guide::run(),
         Some("validation") if arguments.len() == 1 => validation::run(),
+        Some("direct3d") if arguments.len() == 1 => direct3d::run(),
         Some("release") if arguments.len() == 1 => release::run(),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {

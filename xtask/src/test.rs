@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all checks, in the order in which they are quick to fail.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 use std::{env, fs};
 
@@ -80,7 +80,8 @@ pub fn run() -> Result<ExitCode, Failure> {
     let environment = adapters()?;
     beside_a_browser(|| {
         library_tests(&environment)?;
-        integrations(&environment)
+        integrations(&environment)?;
+        timed("examples", || examples(&environment))
     })?;
     println!("xtask: all checks passed in {} s", start.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
@@ -115,11 +116,6 @@ fn library_tests(environment: &Environment) -> Result<(), Failure> {
         .args(library())
         .env("WGPU_DROPOUT_LOG2", "16");
     step("benches as tests", benches.envs(environment))?;
-    for example in EXAMPLES {
-        // Built with the tests.
-        let mut run = Command::new(artifact(&format!("debug/examples/{example}")));
-        step(&format!("example {example}"), run.current_dir(root()).envs(environment))?;
-    }
     timed("guide", guide::check)?;
     // Any call, the CPU path against the reference, in a build in which wgpu is nowhere: the library's own tests depend on it.
     let mut without = cargo();
@@ -180,16 +176,38 @@ fn integrations(environment: &Environment) -> Result<(), Failure> {
     let mut benches = tests();
     benches.arg("--benches").env("WGPU_DROPOUT_LOG2", "16");
     step("benches of the integrations as tests", &mut benches)?;
-    for (package, examples) in INTEGRATIONS {
-        for example in examples {
-            let mut run = Command::new(artifact(&format!("light/examples/{example}")));
-            step(
-                &format!("example {example} of {package}"),
-                run.current_dir(root()).envs(environment),
-            )?;
+    Ok(())
+}
+
+/// The examples, built with the tests, all at once: those that train wait for one thread most of the time.
+fn examples(environment: &Environment) -> Result<(), Failure> {
+    let own = EXAMPLES.map(|example| format!("debug/examples/{example}"));
+    let integrations = INTEGRATIONS.iter().flat_map(|(_, examples)| *examples);
+    let integrations = integrations.map(|example| format!("light/examples/{example}"));
+    let started = own.into_iter().chain(integrations).map(|example| {
+        let mut run = Command::new(artifact(&example));
+        run.current_dir(root()).envs(environment);
+        let run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        (example, run)
+    });
+    let mut failed = Vec::new();
+    for started in started.collect::<Vec<_>>() {
+        let (example, run) = started;
+        let run = run.map_err(|error| format!("{example}: {error}"))?;
+        // One that prints more than a pipe holds waits for its turn.
+        let output = run.wait_with_output()?;
+        println!("xtask: {example}: {}", output.status);
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            failed.push(example);
         }
     }
-    Ok(())
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("examples failed: {}", failed.join(", ")).into())
+    }
 }
 
 /// Set where cargo calls this program as its rustdoc.

@@ -532,8 +532,8 @@ impl Inner {
 
     /// A shader, and its label for what is made of it.
     ///
-    /// wgpu hands the label to Microsoft's DXC as the name of a file, and DXC takes what stands before a colon for a drive: of
-    /// `wgpu_dropout::` it reads nothing. Mended in wgpu after 30.0.2 (<https://github.com/gfx-rs/wgpu/pull/10134>).
+    /// wgpu hands the label to Microsoft's DXC as the name of a file, and one with `::` in it DXC does not read. Mended in wgpu after
+    /// 30.0.2 (<https://github.com/gfx-rs/wgpu/pull/10134>).
     pub(super) fn shader(&self, name: &str, text: String) -> (String, wgpu::ShaderModule) {
         let label = format!("wgpu_dropout {name}");
         #[cfg(test)]

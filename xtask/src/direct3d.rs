@@ -27,7 +27,7 @@ const WINE: &str = "wine64,libwine,mesa-vulkan-drivers,libvulkan1,xvfb,libx11-6,
 pub fn run() -> Result<ExitCode, Failure> {
     if !(cfg!(target_arch = "x86_64") && adapters::is_debian() && adapters::is_root()) {
         return Err(
-            "Direct3D 12 is tried in Wine, which is set up on Debian and Ubuntu, x86-64, as root. On Windows the GPU tests \
+            "Direct3D 12 is tried in Wine, which is set up on Debian, x86-64, as root. On Windows the GPU tests \
              themselves have it: cargo test --test gpu -- --include-ignored"
                 .into(),
         );

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::{env, fmt::Write as _, fs};
 
 use common::backend::{Backend as _, Reference};
-use common::{Bits, ordinary, painted};
+use common::{Bits, operands, sums};
 use half::{bf16, f16};
 use naga::back::{msl, pipeline_constants::process_overrides};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -212,37 +212,6 @@ impl FastMath {
         }
         buffers
     }
-}
-
-/// Stretches of 64 that are ordinary, of every kind, subnormal as f16, as f32; what they add up to is near zero or too much.
-fn operands<T: Element + Bits>(elements: usize, salt: u32) -> Vec<T> {
-    let mut x = painted::<T>(elements);
-    let common = ordinary::<T>(elements);
-    for (at, x) in x.iter_mut().enumerate() {
-        let bits = (at as u32 ^ salt).wrapping_mul(2_654_435_761);
-        let (sign, fraction) = (bits & 0x8000_0000, bits >> 1);
-        let pattern = match (T::DTYPE, at / 64 % 8) {
-            (_, 0) => continue,
-            (_, 1) => common[at].bits32(),
-            (DType::F32, 2) => sign | fraction & 0x00ff_ffff,
-            (DType::F32, 3) => sign | 0x3f80_0000 | fraction & 3,
-            (DType::F32, 4) => sign | 0x7e00_0000 | fraction & 0x00ff_ffff,
-            (DType::F32, 5) => sign | ((fraction & 0x3fff_ffff) + 0x2000_0000),
-            (DType::F32, _) => sign | 0x4000_0000 | fraction & 0x007f_ffff,
-            (DType::F16, 2) => (sign | fraction & 0x03ff_0000) >> 16,
-            (DType::F16, 3) => sign >> 16 | fraction & 7,
-            (DType::F16, 4) => (sign | (fraction & 0x7fff_0000).min(0x7bff_0000)) >> 16,
-            (DType::F16, 5) => sign >> 16 | 0x3c00 | fraction & 3,
-            (DType::F16, _) => (sign | 0x4000_0000 | fraction & 0x03ff_0000) >> 16,
-            (DType::Bf16, 2) => (sign | fraction & 0x00ff_0000) >> 16,
-            (DType::Bf16, 3) => sign >> 16 | 0x3f80 | fraction & 3,
-            (DType::Bf16, 4) => (sign | 0x7e00_0000 | fraction & 0x00ff_0000) >> 16,
-            (DType::Bf16, 5) => (sign | ((fraction & 0x3fff_0000) + 0x2000_0000)) >> 16,
-            (DType::Bf16, _) => (sign | 0x4000_0000 | fraction & 0x007f_0000) >> 16,
-        };
-        *x = T::from_bits32(pattern);
-    }
-    x
 }
 
 /// Negated, and in three of four cases one off.
@@ -488,13 +457,6 @@ fn same_bits<T: Element + Bits>() {
     bias_gradients::<T>(&kernels);
 }
 
-/// `Sums` of `shaders/bias_gradient/sums.wgsl`: all rows and columns at once.
-fn sums(rows: usize, columns: usize) -> Vec<u8> {
-    let [rows, columns, quads] = [rows, columns, columns.div_ceil(4)].map(|n| n as u32);
-    let sums = [columns, 0, quads, 0, rows, 0, 0, COLUMNS as u32, 0, 0, 0, 0];
-    bytemuck::cast_slice(&sums).to_vec()
-}
-
 /// Rows to sums of 64, and these to the gradient.
 fn bias_gradients<T: Element + Bits>(kernels: &FastMath) {
     let texts: BTreeMap<_, _> = portable_wgsl().collect();
@@ -516,8 +478,20 @@ fn bias_gradients<T: Element + Bits>(kernels: &FastMath) {
         reference::bias_gradient(&dx, &mut expected).unwrap();
         let bytes = bytemuck::cast_slice(&dx).to_vec();
         let rows = ROWS.div_ceil(64);
-        let partial_sums = run(&partial, sums(ROWS, COLUMNS), rows * quads, rows * quads * 16, bytes);
-        let dbias = run(&total, sums(rows, quads * 4), quads, quads * 16, partial_sums);
+        let partial_sums = run(
+            &partial,
+            sums([ROWS, COLUMNS], COLUMNS),
+            rows * quads,
+            rows * quads * 16,
+            bytes,
+        );
+        let dbias = run(
+            &total,
+            sums([rows, quads * 4], COLUMNS),
+            quads,
+            quads * 16,
+            partial_sums,
+        );
         let dbias: Vec<T> = bytemuck::pod_collect_to_vec(&dbias[..size_of_val(&expected[..])]);
         T::assert_same(&dbias, &expected, &format!("{} gradient of a bias", T::DTYPE));
     }

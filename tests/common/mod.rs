@@ -106,3 +106,41 @@ pub fn rounded<T: Element + Bits>(value: f32) -> T {
         DType::Bf16 => bf16::from_f32(value).to_bits().into(),
     })
 }
+
+/// Stretches of 64 that are ordinary, of every kind, subnormal as f16, as f32; what they add up to is near zero or too much.
+pub fn operands<T: Element + Bits>(elements: usize, salt: u32) -> Vec<T> {
+    let mut x = painted::<T>(elements);
+    let common = ordinary::<T>(elements);
+    for (at, x) in x.iter_mut().enumerate() {
+        let bits = (at as u32 ^ salt).wrapping_mul(2_654_435_761);
+        let (sign, fraction) = (bits & 0x8000_0000, bits >> 1);
+        let pattern = match (T::DTYPE, at / 64 % 8) {
+            (_, 0) => continue,
+            (_, 1) => common[at].bits32(),
+            (DType::F32, 2) => sign | fraction & 0x00ff_ffff,
+            (DType::F32, 3) => sign | 0x3f80_0000 | fraction & 3,
+            (DType::F32, 4) => sign | 0x7e00_0000 | fraction & 0x00ff_ffff,
+            (DType::F32, 5) => sign | ((fraction & 0x3fff_ffff) + 0x2000_0000),
+            (DType::F32, _) => sign | 0x4000_0000 | fraction & 0x007f_ffff,
+            (DType::F16, 2) => (sign | fraction & 0x03ff_0000) >> 16,
+            (DType::F16, 3) => sign >> 16 | fraction & 7,
+            (DType::F16, 4) => (sign | (fraction & 0x7fff_0000).min(0x7bff_0000)) >> 16,
+            (DType::F16, 5) => sign >> 16 | 0x3c00 | fraction & 3,
+            (DType::F16, _) => (sign | 0x4000_0000 | fraction & 0x03ff_0000) >> 16,
+            (DType::Bf16, 2) => (sign | fraction & 0x00ff_0000) >> 16,
+            (DType::Bf16, 3) => sign >> 16 | 0x3f80 | fraction & 3,
+            (DType::Bf16, 4) => (sign | 0x7e00_0000 | fraction & 0x00ff_0000) >> 16,
+            (DType::Bf16, 5) => (sign | ((fraction & 0x3fff_0000) + 0x2000_0000)) >> 16,
+            (DType::Bf16, _) => (sign | 0x4000_0000 | fraction & 0x007f_0000) >> 16,
+        };
+        *x = T::from_bits32(pattern);
+    }
+    x
+}
+
+/// `Sums` of `shaders/bias_gradient/sums.wgsl`: all rows and columns at once, for a bias of so many columns.
+pub fn sums([rows, columns]: [usize; 2], dbias_columns: usize) -> Vec<u8> {
+    let [rows, columns, quads, dbias_columns] = [rows, columns, columns.div_ceil(4), dbias_columns].map(|n| n as u32);
+    let sums = [columns, 0, quads, 0, rows, 0, 0, dbias_columns, 0, 0, 0, 0];
+    bytemuck::cast_slice(&sums).to_vec()
+}

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::{Failure, adapters, cargo, root, succeed};
+use crate::{Failure, adapters, cargo, debian, root, succeed};
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 
@@ -19,7 +19,6 @@ const PACKAGES: [&str; 4] = [
 
 /// The first Debian whose Wine has a Direct3D 12 with which all tests pass; Debian 12's, of vkd3d 1.2, loses descriptors.
 const DEBIAN: &str = "trixie";
-const MIRROR: &str = "http://deb.debian.org/debian";
 const WINE: &str = "wine64,libwine,mesa-vulkan-drivers,libvulkan1,xvfb,libx11-6,libxext6,libxrandr2,libxi6,libxcursor1,libxrender1,\
                     libxcomposite1,libxinerama1,libxxf86vm1,libxfixes3,libgl1,libgl1-mesa-dri,libglx-mesa0,libegl1,libfreetype6";
 
@@ -86,34 +85,12 @@ fn judged(said: &str) -> Result<(), String> {
 }
 
 fn provide(folder: &Path, system: &Path) -> Result<(), Failure> {
-    let missing: Vec<&str> = PACKAGES
-        .into_iter()
-        .filter(|package| !adapters::is_installed(package))
-        .collect();
-    if !missing.is_empty() {
-        println!("xtask: installing {}", missing.join(", "));
-        adapters::install(&missing)?;
-    }
+    debian::provide(&PACKAGES)?;
     succeed(Command::new("rustup").args(["target", "add", TARGET]))?;
-    if system.exists() {
-        return Ok(());
-    }
-    // Under another name, so that half a system is not taken for one.
-    let unfinished = folder.join("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished)?;
-    }
-    fs::create_dir_all(folder)?;
-    println!("xtask: Debian {DEBIAN} with Wine, in {}", system.display());
-    succeed(
-        Command::new("debootstrap")
-            .args(["--variant=minbase", &format!("--include={WINE}"), DEBIAN])
-            .arg(&unfinished)
-            .arg(MIRROR),
-    )?;
-    fs::copy(compiler(folder)?, unfinished.join("root/d3dcompiler_47.dll"))?;
-    fs::rename(unfinished, system)?;
-    Ok(())
+    debian::system(system, DEBIAN, WINE, |system| {
+        fs::copy(compiler(folder)?, system.join("root/d3dcompiler_47.dll"))?;
+        Ok(())
+    })
 }
 
 /// Microsoft's shader compiler, which is on every Windows: what wgpu takes where a program brings no newer one.

@@ -4,7 +4,9 @@
 
 mod adapters;
 mod clang;
+mod debian;
 mod direct3d;
+mod drivers;
 mod guide;
 mod mpi;
 mod peers;
@@ -33,6 +35,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS]
   test         all checks: format, clippy, docs, tests, doc tests, examples, the guide, the browser's, and those of the integrations
   validation   the GPU tests under Vulkan's validation layers, synchronisation included, which have to stay silent
   direct3d     the GPU tests on Direct3D 12 with Microsoft's shader compiler, in Wine; sets Wine up in a folder, on Debian as root
+  drivers      what Mesa's compilers for GPUs make of the kernels, run without the GPUs; sets them up in a folder, on Debian as root
   release      what a release has to pass beside them: licences, the packed crate, least versions, API; builds its checkers
   setup        only the set-up: says what is there and provides a software adapter where it can
 
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Some("guide") if arguments.len() == 1 => guide::run(),
         Some("validation") if arguments.len() == 1 => validation::run(),
         Some("direct3d") if arguments.len() == 1 => direct3d::run(),
+        Some("drivers") if arguments.len() == 1 => drivers::run(),
         Some("release") if arguments.len() == 1 => release::run(),
         Some("setup") if arguments.len() == 1 => setup(),
         Some("help" | "--help" | "-h") => {

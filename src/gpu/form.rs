@@ -143,19 +143,19 @@ impl Form<'_> {
             tensor: self.input.map(|input| Tensor {
                 dtype: self.dtype,
                 input,
-                extent: match self.neighbours.and_then(|neighbours| neighbours.columns) {
-                    Some(columns) if !columns.is_multiple_of(TILE) => Extent::Tail,
-                    _ => Extent::Whole,
-                },
+                extent: Extent::Whole,
                 neighbours: self.neighbours.map(|neighbours| neighbours.residual),
             }),
             store: self.mask_out,
             tile: self.tile,
-        }
-        .as_of_its_extent();
+        };
         if !u64::from(self.workgroup_size).is_multiple_of(variant.invocations_together()) {
             variant.tile = TileSize::Elements16;
         }
+        let columns = self.neighbours.and_then(|neighbours| neighbours.columns);
+        let are_tiles = columns.is_none_or(|columns| columns.is_multiple_of(variant.tile_elements()));
+        let extent = if are_tiles { Extent::Whole } else { Extent::Tail };
+        let mut variant = with_extent(variant, extent);
         if let (Some(map), None, true) = (self.map, self.seeds, variant.has_map() && variant.allows_short_cuts()) {
             variant.mask = of_any_bits(stream_of(map));
         }

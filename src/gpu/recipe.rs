@@ -496,6 +496,7 @@ impl<'a> RecipeDescriptor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::variant::Extent;
 
     const LIMITS: PlanLimits = PlanLimits {
         max_binding_bytes: 4096,
@@ -593,6 +594,45 @@ mod tests {
             ..tensor(FORWARD)
         };
         assert!(matches!(bound(&small), BindError::Plan(_)));
+    }
+
+    #[test]
+    fn rows_of_whole_tiles_are_not_gone_through_word_by_word() {
+        let dropout = Dropout::new(0.5, 1).expect("a probability");
+        let extent = |dtype, tile, columns| {
+            let operation = RecipeOperation::ForwardFused {
+                columns: Some(columns),
+                has_residual: true,
+                output: RecipeFused::Apart,
+            };
+            let rows = RecipeDescriptor {
+                dtype,
+                tile,
+                elements: 16 * columns,
+                ..tensor(operation)
+            };
+            let first = rows.recipes(&dropout).expect("recipes").next();
+            first
+                .and_then(|recipe| recipe.variant.tensor)
+                .map(|tensor| tensor.extent)
+        };
+        for (dtype, tile, elements) in [
+            (DType::F32, TileSize::Elements16, 16),
+            (DType::F32, TileSize::Bytes16, 4),
+            (DType::F16, TileSize::Bytes16, 8),
+            (DType::Bf16, TileSize::Bytes16, 8),
+        ] {
+            assert_eq!(
+                extent(dtype, tile, 9 * elements),
+                Some(Extent::Whole),
+                "{dtype} {tile:?}"
+            );
+            assert_eq!(
+                extent(dtype, tile, 9 * elements - 2),
+                Some(Extent::Tail),
+                "{dtype} {tile:?}"
+            );
+        }
     }
 
     #[test]

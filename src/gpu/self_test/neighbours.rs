@@ -19,7 +19,7 @@ pub(super) struct FusedCase {
 }
 
 /// Rows of whole tiles and others, aligned and shifted streams, factors from 1 to 2^32, and none kept.
-pub(super) const FUSED_CASES: [FusedCase; 13] = {
+pub(super) const FUSED_CASES: [FusedCase; 15] = {
     use ScaleMode::{Classic, Inverted};
     const fn case(shape: &'static [u64], element_offset: u64, p: f64, scale_mode: ScaleMode) -> FusedCase {
         FusedCase {
@@ -46,6 +46,9 @@ pub(super) const FUSED_CASES: [FusedCase; 13] = {
         case(&[37, 112], 0, 0.5, Inverted),
         case(&[37, 112], (1 << 34) - 1001, 0.3, Inverted),
         case(&[65, 64], (1 << 36) - 1024, 0.1, Classic),
+        // Tiles of 16 bytes, of all types and of f32 alone.
+        case(&[39, 72], 0, 0.2, Inverted),
+        case(&[29, 100], 9, 0.6, Inverted),
         case(&[33, 31], 16, 0.1, Inverted),
         case(&[901, 1], 5, 0.25, Inverted),
         case(&[1, 4099], 0, 0.4, Inverted),

@@ -157,7 +157,7 @@ impl Form<'_> {
         let extent = if are_tiles { Extent::Whole } else { Extent::Tail };
         let mut variant = with_extent(variant, extent);
         if let (Some(map), None, true) = (self.map, self.seeds, variant.has_map() && variant.allows_short_cuts()) {
-            variant.mask = of_any_bits(stream_of(map));
+            variant.mask = of_any_bits(stream_of(map, variant.tile_elements()));
         }
         let last = self.elements.checked_sub(1).filter(|_| self.phase == Phase::Training);
         Outline {

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::params::halves;
 use super::plan::MAX_WINDOW_ELEMENTS;
-use super::variant::{Stream, TILE};
+use super::variant::Stream;
 use crate::IndexMap;
 
 /// Dimensions that can matter: each is at least 2 long, and all together they have less than 2^64 elements.
@@ -78,18 +78,18 @@ impl MapUniform {
     }
 }
 
-/// How whole tiles of a map that is not one run lie in the stream; [`Stream::Rows`] only where the first element does as
-/// tiles do.
-pub(crate) fn stream_of(map: &IndexMap) -> Stream {
+/// How whole tiles of so many elements of a map that is not one run lie in the stream; [`Stream::Rows`] only where the first
+/// element does as tiles do.
+pub(crate) fn stream_of(map: &IndexMap, tile: u64) -> Stream {
     let mut dimensions = map.coordinates(0);
     let Some((inner, start)) = dimensions.next() else {
         return Stream::Mapped;
     };
     let outer: Vec<_> = dimensions.map(|(dimension, _)| dimension.stride).collect();
-    let are_tiles = inner.length.is_multiple_of(TILE) && start.is_multiple_of(TILE) && outer.len() < 3;
+    let are_tiles = inner.length.is_multiple_of(tile) && start.is_multiple_of(tile) && outer.len() < 3;
     match inner.stride {
         0 if are_tiles => Stream::Shared,
-        1 if are_tiles && outer.iter().all(|stride| stride.is_multiple_of(TILE)) => Stream::Rows,
+        1 if are_tiles && outer.iter().all(|stride| stride.is_multiple_of(tile)) => Stream::Rows,
         2.. if are_tiles && outer.first() == Some(&1) && inner.length <= LONGEST_ROW => Stream::Columns,
         _ => Stream::Mapped,
     }
@@ -128,6 +128,7 @@ fn counted(length: u64, place: u64) -> (u32, u32) {
 mod tests {
     use super::*;
     use crate::gpu::layout;
+    use crate::gpu::variant::TILE;
 
     #[test]
     fn host_and_shader_layouts_agree() {
@@ -205,7 +206,8 @@ mod tests {
 
     #[test]
     fn short_cuts_are_for_maps_of_whole_tiles() {
-        let of = |shape: &[u64], strides: &[u64]| stream_of(&IndexMap::new(shape, strides).unwrap());
+        let of_tiles = |shape: &[u64], strides: &[u64], tile| stream_of(&IndexMap::new(shape, strides).unwrap(), tile);
+        let of = |shape: &[u64], strides: &[u64]| of_tiles(shape, strides, TILE);
         // Shared along rows of whole tiles, in three dimensions at most.
         assert_eq!(of(&[3, 32], &[1, 0]), Stream::Shared);
         assert_eq!(of(&[5, 3, 32], &[9, 1, 0]), Stream::Shared);
@@ -228,28 +230,49 @@ mod tests {
         // Windows that begin within a tile.
         assert_eq!(of(&[1], &[1]), Stream::Mapped);
         let rows = IndexMap::new(&[3, 32], &[48, 1]).unwrap();
-        assert_eq!(stream_of(&rows.window(16, 64).unwrap()), Stream::Rows);
-        assert_eq!(stream_of(&rows.window(8, 64).unwrap()), Stream::Mapped);
+        assert_eq!(stream_of(&rows.window(16, 64).unwrap(), TILE), Stream::Rows);
+        assert_eq!(stream_of(&rows.window(8, 64).unwrap(), TILE), Stream::Mapped);
+        // Smaller tiles, which more rows are made of.
+        for (shape, strides, stream) in [
+            ([3, 24], [1, 0], Stream::Shared),
+            ([3, 24], [40, 1], Stream::Rows),
+            ([3, 24], [1, 3], Stream::Columns),
+        ] {
+            assert_eq!(of_tiles(&shape, &strides, 8), stream);
+            assert_eq!(of_tiles(&shape, &strides, TILE), Stream::Mapped);
+        }
+        assert_eq!(of_tiles(&[3, 20], &[40, 1], 4), Stream::Rows);
+        assert_eq!(of_tiles(&[3, 20], &[40, 1], 8), Stream::Mapped);
+        assert_eq!(of_tiles(&[3, 24], &[36, 1], 8), Stream::Mapped);
+        assert_eq!(stream_of(&rows.window(8, 64).unwrap(), 8), Stream::Rows);
     }
 
     #[test]
     fn panels_reach_every_tile_of_a_window_once() {
-        for (samples, rows, columns) in [(1, 2, 32), (3, 5, 16), (4, 16, 48), (3, 49, 32), (2, 35, 64)] {
+        for (samples, rows, columns, tile) in [
+            (1, 2, 32, TILE),
+            (3, 5, 16, TILE),
+            (4, 16, 48, TILE),
+            (3, 49, 32, 8),
+            (2, 35, 64, TILE),
+            (3, 21, 20, 4),
+            (2, 35, 24, 8),
+        ] {
             let map = IndexMap::plain(&[samples, columns, rows]).unwrap();
             let map = map.permuted(&[0, 2, 1]).unwrap();
-            let tiles = map.elements() / TILE;
+            let tiles = map.elements() / tile;
             for (first, count) in [(0, tiles), (1, tiles - 1), (tiles / 2, tiles / 3), (tiles - 1, 1)] {
-                let (tiles_per_row, uniform) = (columns / TILE, MapUniform::new(Some(&map), first * TILE));
+                let (tiles_per_row, uniform) = (columns / tile, MapUniform::new(Some(&map), first * tile));
                 let [start, row_start] = [0, 1].map(|n: usize| u64::from(uniform.dimensions[n].start));
                 let mut reached = vec![0; count as usize];
-                let panels = panels(&map, first * TILE, (count * TILE) as u32, TILE);
+                let panels = panels(&map, first * tile, (count * tile) as u32, tile);
                 for invocation in 0..panels {
                     // As panel_of in stream/columns.wgsl has it.
                     let panel_row = row_start / PANEL_ROWS + invocation / tiles_per_row;
                     let per_round = rows.div_ceil(PANEL_ROWS);
                     let row = panel_row % per_round * PANEL_ROWS;
                     let down = (panel_row / per_round * rows + row).wrapping_sub(row_start);
-                    let right = (invocation % tiles_per_row).wrapping_sub(start / TILE);
+                    let right = (invocation % tiles_per_row).wrapping_sub(start / tile);
                     for below in 0..PANEL_ROWS.min(rows - row) {
                         let tile = down.wrapping_add(below).wrapping_mul(tiles_per_row).wrapping_add(right);
                         if let Some(reached) = reached.get_mut(tile as usize) {
@@ -261,7 +284,7 @@ mod tests {
                     reached.iter().all(|&times| times == 1),
                     "{map:?} from tile {first}: {reached:?}"
                 );
-                assert!(panels * TILE <= (count + 2 * PANEL_ROWS * tiles_per_row) * TILE);
+                assert!(panels * tile <= (count + 2 * PANEL_ROWS * tiles_per_row) * tile);
             }
         }
     }

@@ -318,7 +318,7 @@ const SEED: u64 = 0x0123_4567_89ab_cdef;
 const SUBSEQUENCE: u64 = 0xfedc_ba98_7654_3210;
 
 /// Lengths around tiles and alignments, offsets around blocks and 2^32 and 2^64, both ends of p.
-const CASES: [Case; 36] = {
+const CASES: [Case; 41] = {
     use ScaleMode::{Classic, Inverted};
     [
         case(1, 0, 0.5, Inverted),
@@ -359,6 +359,12 @@ const CASES: [Case; 36] = {
         mapped(&[3, 32, 48], &[1536, 1, 32], 0, 0.5),
         mapped(&[4, 21, 32], &[1 << 35, 1, 21], (1 << 34) - 301, 0.3),
         cut(1401, mapped(&[50, 32], &[1, 1 << 36], (1 << 36) - 25, 0.6)),
+        // All three in whole tiles of 16 bytes alone, of each type and of f32.
+        mapped(&[5, 3, 24], &[7, 1, 0], (1 << 34) - 5, 0.3),
+        mapped(&[11, 72], &[104, 1], (1 << 34) - 1008, 0.4),
+        mapped(&[9, 100], &[108, 1], (1 << 35) - 800, 0.1),
+        mapped(&[2, 35, 24], &[1 << 36, 1, 35], (1 << 36) - 25, 0.5),
+        mapped(&[3, 21, 20], &[1 << 35, 1, 21], (1 << 35) - 301, 0.2),
         // Runs far shorter than a tile, and strides that only 64 bits hold.
         mapped(&[7, 3, 5, 2, 3], &[1 << 60, 7, 0, 0xffff_ffff_ffff, 0], 11, 0.6),
         // Nothing is kept, not even the zeros.

@@ -150,9 +150,9 @@ impl Conventions {
             }
             "@load_ssbo" | "@load_ssbo_intel" | "@load_ubo" | "@load_ubo_uniform_block_intel" => {
                 if group.lanes(&one.operands[0], 0)[group.active[0]] == DRIVERS_OWN {
-                    // ANV's constants: how long the buffer is whose length is asked for.
-                    let length = grid.buffers[&SEEDS].len() as u64;
-                    return group.set_all(one, &[length; 16]);
+                    // ANV's constants: how long the buffer is whose length is asked for. From Battlemage on it's worked out of four words.
+                    assert_eq!(group.result_components(one), 1, "unknown: {}", one.line);
+                    return group.set_all(one, &[grid.buffers[&SEEDS].len() as u64]);
                 }
                 let (buffers, at) = place(group, &one.operands[0], &one.operands[1], one);
                 load(group, grid, one, &buffers, &at);

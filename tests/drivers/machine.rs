@@ -266,6 +266,7 @@ fn computed(operation: &str, bits: u32, operands: [u64; 3], flushes: bool) -> Op
         "inot" => !a,
         "ishl" => a << shift,
         "ushr" => a >> shift,
+        "ishr" => (signed(a) >> (64 - bits) >> shift) as u64,
         // Two words, shifted down together.
         "shfr" => (a << 32 | b) >> (z & 31),
         "bfm" => u64::from(((1u32 << (x & 31)) - 1) << (y & 31)),
@@ -378,6 +379,7 @@ impl main {
         assert_eq!(word("ineg", [1, 0, 0]), 0xffff_ffff);
         assert_eq!(word("umul_high", [0xd251_1f53, 0xffff_ffff, 0]), 0xd251_1f52);
         assert_eq!(word("ishl", [1, 33, 0]), 2);
+        assert_eq!(word("ishr", [0x8000_0000, 33, 0]), 0xc000_0000);
         assert_eq!(word("ilt", [0xffff_ffff, 0, 0]), 1);
         assert_eq!(word("imax", [0xffff_ffff, 5, 0]), 5);
         assert_eq!(word("shfr", [1, 0x8000_0000, 31]), 3);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::sync::Mutex;
 
 use ash::vk;
 use naga::back::{pipeline_constants::process_overrides, spv};
@@ -42,6 +43,9 @@ pub struct Driver {
     bounds: BoundsCheckPolicy,
     /// Places that a storage buffer takes in a set.
     places_of_storage: u32,
+    /// The last pipeline, for as long as there is no other: RADV else makes room for every one anew, which over a device that does
+    /// nothing is never given back.
+    last: Mutex<vk::Pipeline>,
     // Both outlive the device.
     _instance: ash::Instance,
     _entry: ash::Entry,
@@ -130,6 +134,7 @@ impl Driver {
                     BoundsCheckPolicy::Restrict
                 },
                 places_of_storage: if kind == Kind::Turnip && has_narrow { 2 } else { 1 },
+                last: Mutex::default(),
                 _instance: instance,
                 _entry: entry,
             }
@@ -140,7 +145,7 @@ impl Driver {
     pub fn compile(&self, name: &str, wgsl: &str) -> Compiled {
         let (module, words) = self.translated(name, wgsl);
         let (sets, places, immediates) = self.layout(&module);
-        // SAFETY: as in `new`; all that is made here is destroyed here, when nothing uses it any more.
+        // SAFETY: as in `new`; all that is made here is destroyed here or in a later call, when nothing uses it any more.
         unsafe {
             let sets: Vec<_> = sets
                 .iter()
@@ -173,7 +178,8 @@ impl Driver {
             let pipeline = pipelines.unwrap_or_else(|(_, error)| panic!("{name}, {}: {error}", self.name))[0];
             let nir = self.nir(pipeline);
             let statistics = self.statistics(pipeline);
-            self.device.destroy_pipeline(pipeline, None);
+            let before = std::mem::replace(&mut *self.last.lock().unwrap(), pipeline);
+            self.device.destroy_pipeline(before, None);
             self.device.destroy_shader_module(shader, None);
             self.device.destroy_pipeline_layout(layout, None);
             for set in sets {

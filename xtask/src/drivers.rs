@@ -69,14 +69,8 @@ pub fn run() -> Result<ExitCode, Failure> {
         println!("xtask: {driver}, {chosen}");
         let mut tests = cargo();
         tests
-            .args([
-                "test",
-                "--package",
-                "wgpu-dropout",
-                "--all-features",
-                "--test",
-                "drivers",
-            ])
+            .args(["test", "--all-features", "--test", "drivers"])
+            .args(test::library())
             // One at a time: what does nothing in the kernel's place is not made for several devices.
             .args(["--", "--include-ignored", "--nocapture", "--test-threads=1"])
             .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);

@@ -10,6 +10,7 @@ shift 5
 mount -t proc proc "$system/proc"
 mount --rbind /dev "$system/dev"
 mount --rbind /sys "$system/sys"
-cp "$program" "$system/root/program"
+# Another run may still have the last one open.
+cp --remove-destination "$program" "$system/root/program"
 exec chroot "$system" env "VK_DRIVER_FILES=$driver" "LD_PRELOAD=$shim" "$gpu" MESA_SHADER_CACHE_DISABLE=true \
     XDG_RUNTIME_DIR=/root /root/program "$@"

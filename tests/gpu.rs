@@ -519,6 +519,17 @@ fn mapped_windows(adapter: &wgpu::Adapter) {
         IndexMap::channels(&[3, 5, 16, 16]).unwrap().window(640, 2100).unwrap(),
         IndexMap::noise_shape(&[4, 3, 5, 32], &[4, 1, 5, 1]).unwrap(),
         IndexMap::same_over(&[4, 6, 48], 1).unwrap(),
+        // The same to tiles of 16 bytes alone.
+        IndexMap::plain(&[5, 12, 100]).unwrap().permuted(&[1, 0, 2]).unwrap(),
+        IndexMap::plain(&[5, 12, 100])
+            .unwrap()
+            .permuted(&[1, 0, 2])
+            .unwrap()
+            .window(1012, 3344)
+            .unwrap(),
+        IndexMap::channels(&[3, 5, 14, 14]).unwrap(),
+        IndexMap::channels(&[3, 5, 14, 14]).unwrap().window(204, 2300).unwrap(),
+        IndexMap::plain(&[3, 20, 67]).unwrap().permuted(&[0, 2, 1]).unwrap(),
         // Columns that are runs of the stream, in windows that begin and end anywhere in a panel.
         tiles.permuted(&[0, 2, 1]).unwrap(),
         IndexMap::plain(&[3, 32, 49]).unwrap().permuted(&[0, 2, 1]).unwrap(),
@@ -628,7 +639,7 @@ fn seeds_in_windows(adapter: &wgpu::Adapter) {
 /// Rows that windows cut anywhere, and partial sums too.
 fn neighbours_in_windows(adapter: &wgpu::Adapter) {
     fn check<T: Element + Bits>(context: &Context) {
-        for (rows, columns) in [(801, 7), (90, 64), (5, 999), (40_003, 1)] {
+        for (rows, columns) in [(801, 7), (90, 64), (59, 100), (83, 72), (5, 999), (40_003, 1)] {
             let elements = rows * columns;
             let painted = painted::<T>(3 * elements);
             let (x, rest) = painted.split_at(elements);

@@ -1,7 +1,7 @@
 //! How a driver's kernel comes to its workgroup, to its buffers and to workgroup memory: what differs between drivers. A descriptor or
 //! an address is a handle here, by which the buffer is found again.
 
-use crate::machine::{Grid, LANES, Workgroup};
+use crate::machine::{Grid, LANES, Lanes, Workgroup};
 use crate::nir::{Instruction, Operand, Program};
 use crate::vulkan::Kind;
 
@@ -22,6 +22,15 @@ fn handle((set, binding): (u32, u32)) -> u64 {
 fn of_handle(handle: u64, instruction: &Instruction) -> (u32, u32) {
     assert_eq!(handle & MARK, BUFFER, "no buffer: {}", instruction.line);
     ((handle >> 16 & 0xfff) as u32, (handle & 0xffff) as u32)
+}
+
+/// The buffer at a place of a set.
+fn at_place(grid: &Grid<'_>, (set, place): (u32, u32), instruction: &Instruction) -> (u32, u32) {
+    let binding = grid.places.get(&(set, place));
+    (
+        set,
+        *binding.unwrap_or_else(|| panic!("nothing there: {}", instruction.line)),
+    )
 }
 
 /// What is at that place, or zero past the end, as robust accesses have it.
@@ -239,10 +248,9 @@ impl Conventions {
                 let set = (pointer >> 16 & 0xfff) as u32;
                 // Of four words: the address in the first, the length in the third.
                 for component in 0..group.result_components(one) {
-                    let binding = grid.places.get(&(set, at as u32 / 16 + component as u32 / 4));
-                    let binding = *binding.unwrap_or_else(|| panic!("nothing there: {}", one.line));
-                    let length = grid.buffers.get(&(set, binding)).map_or(0, Vec::len) as u64;
-                    let descriptor = [handle((set, binding)), 0, length, 0];
+                    let binding = at_place(grid, (set, at as u32 / 16 + component as u32 / 4), one);
+                    let length = grid.buffers.get(&binding).map_or(0, Vec::len) as u64;
+                    let descriptor = [handle(binding), 0, length, 0];
                     group.set(one, component, |_| descriptor[component % 4]);
                 }
             }
@@ -297,8 +305,7 @@ impl Conventions {
                         None if buffer == 0 => [0, 0, 0, workgroups[0], workgroups[1], 1][at[lane] / 4],
                         // An address and a length; of storage buffers in the first set.
                         None => {
-                            let binding = grid.places.get(&(0, at[lane] as u32 / 16));
-                            let binding = (0, *binding.unwrap_or_else(|| panic!("nothing there: {}", one.line)));
+                            let binding = at_place(grid, (0, at[lane] as u32 / 16), one);
                             let length = grid.buffers.get(&binding).map_or(0, Vec::len) as u64;
                             [0, handle(binding), length, 0][at[lane] / 4 % 4]
                         }
@@ -313,38 +320,24 @@ impl Conventions {
             }
             // The driver compares with the length itself, and asks for nothing past it.
             "@load_global_nv" => {
-                let (address, is_asked) = global_address(group, one, &one.operands);
+                let (buffers, at, is_asked) = global_address(group, one, &one.operands);
                 let active = group.active.clone();
                 group.set_all(one, &[0; 4]);
                 group.active.retain(|&lane| is_asked[lane]);
-                if !group.active.is_empty() {
-                    load(
-                        group,
-                        grid,
-                        one,
-                        &address.map(|address| address >> 32),
-                        &address.map(|address| address & 0xffff_ffff),
-                    );
-                }
+                load(group, grid, one, &buffers, &at);
                 group.active = active;
             }
             "@store_global_nv" => {
-                let (address, _) = global_address(group, one, &one.operands[1..]);
-                store(
-                    group,
-                    grid,
-                    one,
-                    &address.map(|address| address >> 32),
-                    &address.map(|address| address & 0xffff_ffff),
-                );
+                let (buffers, at, _) = global_address(group, one, &one.operands[1..]);
+                store(group, grid, one, &buffers, &at);
             }
             _ => panic!("unknown: {}", one.line),
         }
     }
 }
 
-/// The sum of the 64-bit operands, and whether the one of a bit holds.
-fn global_address(group: &Workgroup<'_>, one: &Instruction, operands: &[Operand]) -> ([u64; LANES], [bool; LANES]) {
+/// Handle and offset, which the sum of the 64-bit operands is, and whether the operand of a bit holds.
+fn global_address(group: &Workgroup<'_>, one: &Instruction, operands: &[Operand]) -> (Lanes, Lanes, [bool; LANES]) {
     let (mut address, mut is_asked) = ([one.constant("base"); LANES], [true; LANES]);
     for operand in operands {
         let lanes = group.lanes(operand, 0);
@@ -356,7 +349,8 @@ fn global_address(group: &Workgroup<'_>, one: &Instruction, operands: &[Operand]
             }
         }
     }
-    (address, is_asked)
+    let at = address.map(|address| address & 0xffff_ffff);
+    (address.map(|address| address >> 32), at, is_asked)
 }
 
 fn turnip(group: &mut Workgroup<'_>, grid: &Grid<'_>, one: &Instruction) {
@@ -366,9 +360,7 @@ fn turnip(group: &mut Workgroup<'_>, grid: &Grid<'_>, one: &Instruction) {
                 one.constant("desc_set") as u32,
                 group.uniform(&one.operands[0], 0) as u32,
             );
-            let binding = grid.places.get(&place);
-            let binding = *binding.unwrap_or_else(|| panic!("nothing there: {}", one.line));
-            group.set_all(one, &[handle((place.0, binding))]);
+            group.set_all(one, &[handle(at_place(grid, place, one))]);
         }
         _ => panic!("unknown: {}", one.line),
     }

@@ -2,16 +2,17 @@
 
 use core::arch::x86_64::{
     __m128i, __m256, __m256i, _CMP_UNORD_Q, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128, _mm256_add_epi32,
-    _mm256_add_epi64, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blend_epi32, _mm256_blendv_epi8,
-    _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16,
-    _mm256_cmpeq_epi32, _mm256_cmpgt_epi16, _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtepu16_epi32,
-    _mm256_cvtph_ps, _mm256_cvtps_ph, _mm256_min_epu8, _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8,
-    _mm256_mul_epu32, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
-    _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set_epi16, _mm256_set_epi64x, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_ps,
-    _mm256_slli_epi32, _mm256_slli_epi64, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_stream_si256,
+    _mm256_add_epi64, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_epi8, _mm256_blendv_ps,
+    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_cmpeq_epi32,
+    _mm256_cmpgt_epi16, _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
+    _mm256_cvtps_ph, _mm256_min_epu8, _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8, _mm256_mul_epu32,
+    _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_packus_epi32,
+    _mm256_permute4x64_epi64, _mm256_set_epi16, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_epi32,
+    _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_stream_si256,
     _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
+use core::ops::Range;
 
 use half::{bf16, f16};
 
@@ -101,12 +102,16 @@ fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         neighbours.product,
     ]
     .map(lanes);
-    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
+    // The first product of neighbours differs by so many times the multiplier.
+    let first_product = _mm256_mul_epu32(m0, _mm256_add_epi64(_mm256_set1_epi64x(first as i64), order));
+    let product_of = |ahead: usize| {
+        let ahead = u64::from(MULTIPLIERS[0]) * ahead as u64;
+        _mm256_add_epi64(first_product, _mm256_set1_epi64x(ahead as i64))
+    };
+    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0..) {
         let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-            let start = first + i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64;
-            let blocks = _mm256_add_epi64(_mm256_set1_epi64x(start as i64), order);
             // The first two rounds, as far as they are the block's own.
-            let a = _mm256_mul_epu32(m0, blocks);
+            let a = product_of((i * SIDE_BY_SIDE + j) * BLOCKS);
             let b = _mm256_mul_epu32(m1, _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
             [
                 _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
@@ -115,20 +120,17 @@ fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
                 product,
             ]
         });
-        rounds(seed, 2, &mut c);
-        for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
-            join(c, out);
-        }
+        rounds(seed, 2..ROUNDS - 1, &mut c);
+        join(seed, c, out);
     }
 }
 
-/// The rounds from `first` on.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn rounds<const N: usize>(seed: u64, first: usize, c: &mut [[__m256i; 4]; N]) {
+fn rounds<const N: usize>(seed: u64, these: Range<usize>, c: &mut [[__m256i; 4]; N]) {
     let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
-    for round in first..ROUNDS {
+    for round in these {
         let [k0, k1] = round_key(seed, round).map(lanes);
         for c in &mut *c {
             let a = _mm256_mul_epu32(m0, c[0]);
@@ -141,26 +143,33 @@ fn rounds<const N: usize>(seed: u64, first: usize, c: &mut [[__m256i; 4]; N]) {
     }
 }
 
-/// The words of four blocks, dealt to the lanes as 0, 2, 1, 3, block by block.
+/// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower; then the
+/// words of blocks that were dealt to the lanes as 0, 2, 1, 3, block by block.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn join(c: [__m256i; 4], out: &mut [u32]) {
-    let low = _mm256_blend_epi32::<0b1010_1010>(c[0], _mm256_slli_epi64::<32>(c[1]));
-    let high = _mm256_blend_epi32::<0b1010_1010>(c[2], _mm256_slli_epi64::<32>(c[3]));
-    let (front, back) = out.split_at_mut(out.len() / 2);
-    front.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpacklo_epi64(low, high)));
-    back.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpackhi_epi64(low, high)));
+fn join<const N: usize>(seed: u64, c: [[__m256i; 4]; N], out: &mut [u32]) {
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let [k0, k1] = round_key(seed, ROUNDS - 1).map(lanes);
+    let lower = _mm256_set1_epi64x(0xffff_ffff);
+    for (out, c) in out.chunks_exact_mut(16).zip(c) {
+        let a = _mm256_shuffle_epi32::<0b10_11_00_01>(_mm256_mul_epu32(m0, c[0]));
+        let b = _mm256_shuffle_epi32::<0b10_11_00_01>(_mm256_mul_epu32(m1, c[2]));
+        let low = _mm256_xor_si256(b, _mm256_and_si256(_mm256_xor_si256(c[1], k0), lower));
+        let high = _mm256_xor_si256(a, _mm256_and_si256(_mm256_xor_si256(c[3], k1), lower));
+        let (front, back) = out.split_at_mut(8);
+        front.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpacklo_epi64(low, high)));
+        back.copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(_mm256_unpackhi_epi64(low, high)));
+    }
 }
 
-/// The words of eight blocks anywhere, four a register.
+/// Eight blocks anywhere, four a register, as they go into the first round.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn drawn(seed: u64, subsequence: u64, numbers: [__m256i; 2]) -> [[__m256i; 4]; 2] {
+fn counters(subsequence: u64, numbers: [__m256i; 2]) -> [[__m256i; 4]; 2] {
     let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
-    let mut c = numbers.map(|blocks| [blocks, _mm256_srli_epi64::<32>(blocks), after[0], after[1]]);
-    rounds(seed, 0, &mut c);
-    c
+    numbers.map(|blocks| [blocks, _mm256_srli_epi64::<32>(blocks), after[0], after[1]])
 }
 
 #[target_feature(enable = "avx2")]
@@ -168,9 +177,9 @@ fn words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32;
     let numbers: [[__m256i; 2]; BATCH / 8] = bytemuck::cast(*numbers);
     for (out, numbers) in out.chunks_exact_mut(WORDS / numbers.len()).zip(numbers) {
         let dealt = numbers.map(|numbers| _mm256_permute4x64_epi64::<0b11_01_10_00>(numbers));
-        for (out, c) in out.chunks_exact_mut(16).zip(drawn(seed, subsequence, dealt)) {
-            join(c, out);
-        }
+        let mut c = counters(subsequence, dealt);
+        rounds(seed, 0..ROUNDS - 1, &mut c);
+        join(seed, c, out);
     }
 }
 
@@ -179,7 +188,8 @@ fn blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks)
     const LANES: usize = 8;
     let numbers: [[__m256i; 2]; BATCH / LANES] = bytemuck::cast(*numbers);
     for (at, numbers) in (0..BATCH).step_by(LANES).zip(numbers) {
-        let c = drawn(seed, subsequence, numbers);
+        let mut c = counters(subsequence, numbers);
+        rounds(seed, 0..ROUNDS, &mut c);
         let [low, high] = c.map(|c| c.map(|word| _mm256_castsi256_ps(word)));
         for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
             // The even 32-bit lanes of both, half by half; then the halves in order.

@@ -6,12 +6,15 @@ use core::arch::x86_64::{
     _mm512_add_epi64, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
     _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi32_epi16,
     _mm512_cvtepi64_epi32, _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16,
-    _mm512_mask_blend_epi32, _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32,
-    _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64,
-    _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srli_epi32, _mm512_srli_epi64,
-    _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_mask_blend_epi32, _mm512_mask_ternarylogic_epi32, _mm512_maskz_mul_round_ps,
+    _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_epi32,
+    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64,
+    _mm512_test_epi32_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64,
+    _mm512_xor_si512,
 };
+use core::hint::black_box;
+use core::ops::Range;
 
 use half::{bf16, f16};
 
@@ -104,7 +107,6 @@ fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         return Portable.words(seed, subsequence, first, out);
     };
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
-    let order = order();
     let [m0, m1] = MULTIPLIERS.map(lanes);
     let [n1, n20, n22, product] = [
         neighbours.first,
@@ -113,12 +115,16 @@ fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
         neighbours.product,
     ]
     .map(lanes);
-    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0u64..) {
+    // The first product of neighbours differs by so many times the multiplier.
+    let first_product = _mm512_mul_epu32(m0, _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
+    let product_of = |ahead: usize| {
+        let ahead = u64::from(MULTIPLIERS[0]) * ahead as u64;
+        _mm512_add_epi64(first_product, _mm512_set1_epi64(ahead as i64))
+    };
+    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0..) {
         let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-            let start = first + i * (BLOCKS * SIDE_BY_SIDE) as u64 + (j * BLOCKS) as u64;
-            let blocks = _mm512_add_epi64(_mm512_set1_epi64(start as i64), order);
             // The first two rounds, as far as they are the block's own.
-            let a = _mm512_mul_epu32(m0, blocks);
+            let a = product_of((i * SIDE_BY_SIDE + j) * BLOCKS);
             let b = _mm512_mul_epu32(m1, _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
             [
                 _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
@@ -127,20 +133,17 @@ fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
                 product,
             ]
         });
-        rounds(seed, 2, &mut c);
-        for (out, c) in out.chunks_exact_mut(4 * BLOCKS).zip(c) {
-            join(c, out);
-        }
+        rounds(seed, 2..ROUNDS - 1, &mut c);
+        join(seed, c, out);
     }
 }
 
-/// The rounds from `first` on.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn rounds<const N: usize>(seed: u64, first: usize, c: &mut [[__m512i; 4]; N]) {
+fn rounds<const N: usize>(seed: u64, these: Range<usize>, c: &mut [[__m512i; 4]; N]) {
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
-    for round in first..ROUNDS {
+    for round in these {
         let [k0, k1] = round_key(seed, round).map(lanes);
         for c in &mut *c {
             let a = _mm512_mul_epu32(m0, c[0]);
@@ -154,15 +157,25 @@ fn rounds<const N: usize>(seed: u64, first: usize, c: &mut [[__m512i; 4]; N]) {
     }
 }
 
-/// The words of eight blocks, dealt to the lanes in [`order`], block by block.
+/// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower; then the
+/// words of blocks that were dealt to the lanes in [`order`], block by block.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn join(c: [__m512i; 4], out: &mut [u32]) {
-    let low = _mm512_mask_blend_epi32(0xaaaa, c[0], _mm512_slli_epi64::<32>(c[1]));
-    let high = _mm512_mask_blend_epi32(0xaaaa, c[2], _mm512_slli_epi64::<32>(c[3]));
-    let (front, back) = out.split_at_mut(out.len() / 2);
-    front.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpacklo_epi64(low, high)));
-    back.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpackhi_epi64(low, high)));
+fn join<const N: usize>(seed: u64, c: [[__m512i; 4]; N], out: &mut [u32]) {
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let [m0, m1] = MULTIPLIERS.map(lanes);
+    let [k0, k1] = round_key(seed, ROUNDS - 1).map(lanes);
+    // Compilers turn a choice that they know into shuffles.
+    let lower = black_box(0x5555);
+    for (out, c) in out.chunks_exact_mut(32).zip(c) {
+        let a = _mm512_shuffle_epi32::<0b10_11_00_01>(_mm512_mul_epu32(m0, c[0]));
+        let b = _mm512_shuffle_epi32::<0b10_11_00_01>(_mm512_mul_epu32(m1, c[2]));
+        let low = _mm512_mask_ternarylogic_epi32::<0x96>(b, lower, c[1], k0);
+        let high = _mm512_mask_ternarylogic_epi32::<0x96>(a, lower, c[3], k1);
+        let (front, back) = out.split_at_mut(16);
+        front.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpacklo_epi64(low, high)));
+        back.copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(_mm512_unpackhi_epi64(low, high)));
+    }
 }
 
 /// Which block goes to which lane, so that one unpack of word pairs lays them out in order.
@@ -172,31 +185,29 @@ fn order() -> __m512i {
     _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0)
 }
 
-/// The words of blocks anywhere, eight a register.
+/// Blocks anywhere, eight a register, as they go into the first round.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn drawn(seed: u64, subsequence: u64, numbers: [__m512i; BATCH / 8]) -> [[__m512i; 4]; BATCH / 8] {
+fn counters(subsequence: u64, numbers: [__m512i; BATCH / 8]) -> [[__m512i; 4]; BATCH / 8] {
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
-    let mut c = numbers.map(|blocks| [blocks, _mm512_srli_epi64::<32>(blocks), after[0], after[1]]);
-    rounds(seed, 0, &mut c);
-    c
+    numbers.map(|blocks| [blocks, _mm512_srli_epi64::<32>(blocks), after[0], after[1]])
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
     let numbers: [__m512i; BATCH / 8] = bytemuck::cast(*numbers);
     let dealt = numbers.map(|numbers| _mm512_permutexvar_epi64(order(), numbers));
-    let c = drawn(seed, subsequence, dealt);
-    for (out, c) in out.chunks_exact_mut(WORDS / c.len()).zip(c) {
-        join(c, out);
-    }
+    let mut c = counters(subsequence, dealt);
+    rounds(seed, 0..ROUNDS - 1, &mut c);
+    join(seed, c, out);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
     const LANES: usize = 8;
-    let c = drawn(seed, subsequence, bytemuck::cast(*numbers));
+    let mut c = counters(subsequence, bytemuck::cast(*numbers));
+    rounds(seed, 0..ROUNDS, &mut c);
     for (at, c) in (0..BATCH).step_by(LANES).zip(c) {
         for (out, c) in out.iter_mut().zip(c) {
             out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(_mm512_cvtepi64_epi32(c)));

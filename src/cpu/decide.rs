@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
-use super::words::{Compute, Instructions, READ, WORDS, WRITE, Words};
+use super::words::{Compute, Instructions, READ, Sequence, WORDS, WRITE, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
@@ -390,6 +390,7 @@ fn draw_lanes<L: Decision>(
     let mut block = g / lanes_a_block;
     // Lanes of the first block that belong to elements before the run.
     let mut skipped = (g % lanes_a_block) as usize;
+    let sequence = Sequence::of(dropout);
     let Words(words) = &mut Words([0; WORDS]);
     let Range {
         start: mut at,
@@ -401,7 +402,7 @@ fn draw_lanes<L: Decision>(
             at + WORDS * 4 / size_of::<L>(),
             WORDS * 4 / size_of::<L>(),
         );
-        instructions.words(dropout.seed, dropout.subsequence, block, words);
+        instructions.words(&sequence, block, words);
         if cfg!(target_endian = "big") && size_of::<L>() < 4 {
             *words = words.map(u32::to_le);
         }

@@ -3,7 +3,7 @@
 
 use super::decide::{Decide, Decision, Keep, Run};
 use super::job::{Fetch, TASK, TILE};
-use super::words::{BATCH, Blocks, Compute, Instructions, WORDS, Words};
+use super::words::{BATCH, Blocks, Compute, Instructions, Sequence, WORDS, Words};
 use crate::index_map::{self, Dimension};
 use crate::{Dropout, IndexMap, RandomBits};
 
@@ -139,6 +139,7 @@ impl<D: Decide> Compute for Runs<'_, D> {
             }
             return;
         }
+        let sequence = Sequence::of(dropout);
         while at < len {
             // As many runs as blocks are drawn at a time.
             let mut places = [(0, 0); BATCH];
@@ -153,7 +154,7 @@ impl<D: Decide> Compute for Runs<'_, D> {
                 end += at_most(left, len - end);
                 *run_end = end;
             }
-            let words = blocks(dropout, &places.map(|(block, _)| block), instructions);
+            let words = blocks(&sequence, &places.map(|(block, _)| block), instructions);
             for (k, (end, (_, lane))) in ends.into_iter().zip(places).enumerate() {
                 decide.decide_all(instructions, at..end, lanes.is_kept(&words, k, lane));
                 at = end;
@@ -172,6 +173,7 @@ fn decide_rows<L: Decision>(
     instructions: impl Instructions,
     decide: &mut impl Decide,
 ) {
+    let sequence = Sequence::of(dropout);
     let lanes_a_block = 16 / size_of::<L>();
     let (mut block, mut skipped, mut left) = (0, 0, 0);
     let mut planned = 0;
@@ -206,7 +208,7 @@ fn decide_rows<L: Decision>(
         }
         let Words(words) = &mut Words([0; WORDS]);
         decide.fetch(instructions, planned, BATCH * lanes_a_block);
-        instructions.words_of(dropout.seed, dropout.subsequence, &numbers, words);
+        instructions.words_of(&sequence, &numbers, words);
         if cfg!(target_endian = "big") && size_of::<L>() < 4 {
             *words = words.map(u32::to_le);
         }
@@ -247,9 +249,9 @@ pub(super) fn draw_mapped(
 }
 
 #[inline(always)]
-fn blocks(dropout: &Dropout, numbers: &[u64; BATCH], instructions: impl Instructions) -> Blocks {
+fn blocks(sequence: &Sequence, numbers: &[u64; BATCH], instructions: impl Instructions) -> Blocks {
     let mut words = [[0; BATCH]; 4];
-    instructions.blocks(dropout.seed, dropout.subsequence, numbers, &mut words);
+    instructions.blocks(sequence, numbers, &mut words);
     words
 }
 
@@ -370,7 +372,7 @@ impl Panel<'_> {
         // A multiple of every block.
         const ROWS: usize = 64;
         const MAX_LANES: usize = 16;
-        let lanes = Lanes::of(start);
+        let (sequence, lanes) = (Sequence::of(start), Lanes::of(start));
         let count = lanes.count as usize;
         let rows = self.keep.len() / self.columns;
         // Whether all columns start at the same lane of their blocks.
@@ -391,7 +393,7 @@ impl Panel<'_> {
                 let height = ROWS.min(rows - top);
                 let drawn = (height + if is_even { lane } else { count - 1 }).div_ceil(count) * count;
                 for decisions in decisions[..drawn].chunks_exact_mut(count) {
-                    let words = blocks(start, &numbers, instructions);
+                    let words = blocks(&sequence, &numbers, instructions);
                     for (lane, decisions) in decisions.iter_mut().enumerate() {
                         if lane % 4 == 0 {
                             // In small helpings: memory takes only so many orders at a time.
@@ -476,7 +478,7 @@ struct Stretch {
 
 #[inline(always)]
 fn draw_scattered(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
-    let lanes = Lanes::of(dropout);
+    let (sequence, lanes) = (Sequence::of(dropout), Lanes::of(dropout));
     let stride = row_of(map).stride;
     let mut runs = map.runs(first);
     let (mut index, mut left) = runs.next_run();
@@ -503,7 +505,7 @@ fn draw_scattered(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8]
                 index = index.wrapping_add(stride.wrapping_mul(len as u64));
             }
         }
-        let words = blocks(dropout, &stretches.map(|stretch| stretch.block), instructions);
+        let words = blocks(&sequence, &stretches.map(|stretch| stretch.block), instructions);
         for (k, stretch) in stretches.iter().enumerate() {
             let stretch_keep = &mut keep[at..at + stretch.len];
             if stride == 1 {

@@ -4,7 +4,8 @@
 use half::{bf16, f16};
 
 use super::scale::Scale;
-use crate::philox::block;
+use crate::Dropout;
+use crate::philox::{ROUNDS, WEYL, block};
 
 /// Words drawn at a time. Few, so that the processor fetches the next elements while it still computes.
 pub(super) const WORDS: usize = 128;
@@ -18,6 +19,38 @@ pub(super) const BATCH: usize = WORDS / 4;
 
 /// Word w of block k is `[w][k]`: what decides neighbours of different blocks lies side by side.
 pub(super) type Blocks = [[u32; BATCH]; 4];
+
+/// What words are drawn from.
+#[expect(
+    missing_debug_implementations,
+    reason = "public for the sake of a trait: nobody can name it"
+)]
+pub struct Sequence {
+    pub(super) seed: u64,
+    pub(super) subsequence: u64,
+    /// The keys of the rounds, worked out once for all that is drawn; as wide as the lanes that words are computed in.
+    pub(super) keys: [[u64; 2]; ROUNDS],
+}
+
+impl Sequence {
+    #[inline(always)]
+    pub(super) fn of(dropout: &Dropout) -> Self {
+        Self::new(dropout.seed, dropout.subsequence)
+    }
+
+    #[inline(always)]
+    pub(super) fn new(seed: u64, subsequence: u64) -> Self {
+        let key = [seed as u32, (seed >> 32) as u32];
+        let keys = core::array::from_fn(|round| {
+            core::array::from_fn(|i| key[i].wrapping_add(WEYL[i].wrapping_mul(round as u32)).into())
+        });
+        Self {
+            seed,
+            subsequence,
+            keys,
+        }
+    }
+}
 
 /// For [`Instructions::fetch`].
 pub(super) const READ: bool = false;
@@ -38,13 +71,13 @@ pub trait Instructions: Copy {
     fn apart(self, this: impl Compute);
 
     /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
-    fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
+    fn words(self, sequence: &Sequence, first: u64, out: &mut [u32; WORDS]);
 
     /// The words of blocks anywhere, block by block.
-    fn words_of(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+    fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
 
     /// The words of blocks anywhere, word by word.
-    fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
+    fn blocks(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
 
     /// Which of 32 elements are kept.
     type Kept: Copy;
@@ -119,23 +152,23 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
-    fn words(self, seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+    fn words(self, sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
         for (out, i) in out.chunks_exact_mut(4).zip(0..) {
-            out.copy_from_slice(&block(seed, subsequence, first.wrapping_add(i)));
+            out.copy_from_slice(&block(sequence.seed, sequence.subsequence, first.wrapping_add(i)));
         }
     }
 
     #[inline(always)]
-    fn words_of(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+    fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
         for (out, &number) in out.chunks_exact_mut(4).zip(numbers) {
-            out.copy_from_slice(&block(seed, subsequence, number));
+            out.copy_from_slice(&block(sequence.seed, sequence.subsequence, number));
         }
     }
 
     #[inline(always)]
-    fn blocks(self, seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+    fn blocks(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks) {
         for (k, &number) in numbers.iter().enumerate() {
-            for (out, word) in out.iter_mut().zip(block(seed, subsequence, number)) {
+            for (out, word) in out.iter_mut().zip(block(sequence.seed, sequence.subsequence, number)) {
                 out[k] = word;
             }
         }

@@ -16,8 +16,8 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::{Neighbours, fence, prefetch, round_key};
-use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, WORDS};
+use super::{Neighbours, fence, prefetch};
+use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, Sequence, WORDS};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -62,9 +62,9 @@ impl Instructions for Avx2 {
     }
 
     forward! {
-        words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
-        words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
-        blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks);
+        words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]);
+        words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+        blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
         at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
         at_most_u8(these: &[u8; 32], limit: u8) -> Self::Kept;
@@ -85,12 +85,12 @@ impl Instructions for Avx2 {
 }
 
 #[target_feature(enable = "avx2")]
-fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+fn words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
     const BLOCKS: usize = 4;
     // There are 16 registers, half as many as with AVX-512.
     const SIDE_BY_SIDE: usize = 2;
-    let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
-        return Portable.words(seed, subsequence, first, out);
+    let Some(neighbours) = Neighbours::of(sequence, first, (WORDS / 4) as u32) else {
+        return Portable.words(sequence, first, out);
     };
     let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let order = _mm256_set_epi64x(3, 1, 2, 0);
@@ -120,18 +120,18 @@ fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
                 product,
             ]
         });
-        rounds(seed, 2..ROUNDS - 1, &mut c);
-        join(seed, c, out);
+        rounds(sequence, 2..ROUNDS - 1, &mut c);
+        join(sequence, c, out);
     }
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn rounds<const N: usize>(seed: u64, these: Range<usize>, c: &mut [[__m256i; 4]; N]) {
+fn rounds<const N: usize>(sequence: &Sequence, these: Range<usize>, c: &mut [[__m256i; 4]; N]) {
     let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
-    for round in these {
-        let [k0, k1] = round_key(seed, round).map(lanes);
+    for keys in &sequence.keys[these] {
+        let [k0, k1] = keys.map(|key| _mm256_set1_epi64x(key as i64));
         for c in &mut *c {
             let a = _mm256_mul_epu32(m0, c[0]);
             let b = _mm256_mul_epu32(m1, c[2]);
@@ -147,10 +147,10 @@ fn rounds<const N: usize>(seed: u64, these: Range<usize>, c: &mut [[__m256i; 4];
 /// words of blocks that were dealt to the lanes as 0, 2, 1, 3, block by block.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn join<const N: usize>(seed: u64, c: [[__m256i; 4]; N], out: &mut [u32]) {
+fn join<const N: usize>(sequence: &Sequence, c: [[__m256i; 4]; N], out: &mut [u32]) {
     let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
-    let [k0, k1] = round_key(seed, ROUNDS - 1).map(lanes);
+    let [k0, k1] = sequence.keys[ROUNDS - 1].map(|key| _mm256_set1_epi64x(key as i64));
     let lower = _mm256_set1_epi64x(0xffff_ffff);
     for (out, c) in out.chunks_exact_mut(16).zip(c) {
         let a = _mm256_shuffle_epi32::<0b10_11_00_01>(_mm256_mul_epu32(m0, c[0]));
@@ -173,23 +173,23 @@ fn counters(subsequence: u64, numbers: [__m256i; 2]) -> [[__m256i; 4]; 2] {
 }
 
 #[target_feature(enable = "avx2")]
-fn words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
     let numbers: [[__m256i; 2]; BATCH / 8] = bytemuck::cast(*numbers);
     for (out, numbers) in out.chunks_exact_mut(WORDS / numbers.len()).zip(numbers) {
         let dealt = numbers.map(|numbers| _mm256_permute4x64_epi64::<0b11_01_10_00>(numbers));
-        let mut c = counters(subsequence, dealt);
-        rounds(seed, 0..ROUNDS - 1, &mut c);
-        join(seed, c, out);
+        let mut c = counters(sequence.subsequence, dealt);
+        rounds(sequence, 0..ROUNDS - 1, &mut c);
+        join(sequence, c, out);
     }
 }
 
 #[target_feature(enable = "avx2,f16c")]
-fn blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+fn blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks) {
     const LANES: usize = 8;
     let numbers: [[__m256i; 2]; BATCH / LANES] = bytemuck::cast(*numbers);
     for (at, numbers) in (0..BATCH).step_by(LANES).zip(numbers) {
-        let mut c = counters(subsequence, numbers);
-        rounds(seed, 0..ROUNDS, &mut c);
+        let mut c = counters(sequence.subsequence, numbers);
+        rounds(sequence, 0..ROUNDS, &mut c);
         let [low, high] = c.map(|c| c.map(|word| _mm256_castsi256_ps(word)));
         for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
             // The even 32-bit lanes of both, half by half; then the halves in order.

@@ -18,8 +18,8 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::{Neighbours, fence, prefetch, round_key};
-use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, WORDS};
+use super::{Neighbours, fence, prefetch};
+use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, Sequence, WORDS};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
@@ -78,9 +78,9 @@ impl Instructions for Avx512 {
     }
 
     forward! {
-        words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]);
-        words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
-        blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks);
+        words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]);
+        words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+        blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
         at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
         at_most_u8(these: &[u8; 32], limit: u8) -> Self::Kept;
@@ -99,12 +99,12 @@ impl Instructions for Avx512 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
+fn words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
     const BLOCKS: usize = 8;
     // Registers that go through the rounds side by side, to keep the multipliers busy.
     const SIDE_BY_SIDE: usize = 4;
-    let Some(neighbours) = Neighbours::of(seed, subsequence, first, (WORDS / 4) as u32) else {
-        return Portable.words(seed, subsequence, first, out);
+    let Some(neighbours) = Neighbours::of(sequence, first, (WORDS / 4) as u32) else {
+        return Portable.words(sequence, first, out);
     };
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
@@ -133,18 +133,18 @@ fn words(seed: u64, subsequence: u64, first: u64, out: &mut [u32; WORDS]) {
                 product,
             ]
         });
-        rounds(seed, 2..ROUNDS - 1, &mut c);
-        join(seed, c, out);
+        rounds(sequence, 2..ROUNDS - 1, &mut c);
+        join(sequence, c, out);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn rounds<const N: usize>(seed: u64, these: Range<usize>, c: &mut [[__m512i; 4]; N]) {
+fn rounds<const N: usize>(sequence: &Sequence, these: Range<usize>, c: &mut [[__m512i; 4]; N]) {
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
-    for round in these {
-        let [k0, k1] = round_key(seed, round).map(lanes);
+    for keys in &sequence.keys[these] {
+        let [k0, k1] = keys.map(|key| _mm512_set1_epi64(key as i64));
         for c in &mut *c {
             let a = _mm512_mul_epu32(m0, c[0]);
             let b = _mm512_mul_epu32(m1, c[2]);
@@ -161,10 +161,10 @@ fn rounds<const N: usize>(seed: u64, these: Range<usize>, c: &mut [[__m512i; 4];
 /// words of blocks that were dealt to the lanes in [`order`], block by block.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn join<const N: usize>(seed: u64, c: [[__m512i; 4]; N], out: &mut [u32]) {
+fn join<const N: usize>(sequence: &Sequence, c: [[__m512i; 4]; N], out: &mut [u32]) {
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
-    let [k0, k1] = round_key(seed, ROUNDS - 1).map(lanes);
+    let [k0, k1] = sequence.keys[ROUNDS - 1].map(|key| _mm512_set1_epi64(key as i64));
     // Compilers turn a choice that they know into shuffles.
     let lower = black_box(0x5555);
     for (out, c) in out.chunks_exact_mut(32).zip(c) {
@@ -195,19 +195,19 @@ fn counters(subsequence: u64, numbers: [__m512i; BATCH / 8]) -> [[__m512i; 4]; B
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn words_of(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
     let numbers: [__m512i; BATCH / 8] = bytemuck::cast(*numbers);
     let dealt = numbers.map(|numbers| _mm512_permutexvar_epi64(order(), numbers));
-    let mut c = counters(subsequence, dealt);
-    rounds(seed, 0..ROUNDS - 1, &mut c);
-    join(seed, c, out);
+    let mut c = counters(sequence.subsequence, dealt);
+    rounds(sequence, 0..ROUNDS - 1, &mut c);
+    join(sequence, c, out);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn blocks(seed: u64, subsequence: u64, numbers: &[u64; BATCH], out: &mut Blocks) {
+fn blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks) {
     const LANES: usize = 8;
-    let mut c = counters(subsequence, bytemuck::cast(*numbers));
-    rounds(seed, 0..ROUNDS, &mut c);
+    let mut c = counters(sequence.subsequence, bytemuck::cast(*numbers));
+    rounds(sequence, 0..ROUNDS, &mut c);
     for (at, c) in (0..BATCH).step_by(LANES).zip(c) {
         for (out, c) in out.iter_mut().zip(c) {
             out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(_mm512_cvtepi64_epi32(c)));

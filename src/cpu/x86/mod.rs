@@ -19,8 +19,8 @@ use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
 
 use std::sync::OnceLock;
 
-use super::words::{Compute, Instructions as _};
-use crate::philox::{MULTIPLIERS, WEYL};
+use super::words::{Compute, Instructions as _, Sequence};
+use crate::philox::MULTIPLIERS;
 
 /// Methods that are functions compiled for the instructions, of the same names.
 macro_rules! forward {
@@ -156,28 +156,19 @@ struct Neighbours {
 impl Neighbours {
     /// Of `count` blocks from `first` on, if they are neighbours: all but once in 2^32 blocks.
     #[inline(always)]
-    fn of(seed: u64, subsequence: u64, first: u64, count: u32) -> Option<Self> {
+    fn of(sequence: &Sequence, first: u64, count: u32) -> Option<Self> {
         (first as u32).checked_add(count - 1)?;
-        let [k0, k1] = [seed as u32, (seed >> 32) as u32];
+        let (subsequence, keys) = (
+            sequence.subsequence,
+            sequence.keys.map(|keys| keys.map(|key| key as u32)),
+        );
         let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
         let b = product(MULTIPLIERS[1], subsequence as u32);
-        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ k0);
+        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ keys[0][0]);
         Some(Self {
-            first: (subsequence >> 32) as u32 ^ k1,
-            second: [
-                b as u32 ^ k0.wrapping_add(WEYL[0]),
-                (a >> 32) as u32 ^ k1.wrapping_add(WEYL[1]),
-            ],
+            first: (subsequence >> 32) as u32 ^ keys[0][1],
+            second: [b as u32 ^ keys[1][0], (a >> 32) as u32 ^ keys[1][1]],
             product: a as u32,
         })
     }
-}
-
-/// The key of round `round`, from 0 on.
-const fn round_key(seed: u64, round: usize) -> [u32; 2] {
-    let round = round as u32;
-    [
-        (seed as u32).wrapping_add(WEYL[0].wrapping_mul(round)),
-        ((seed >> 32) as u32).wrapping_add(WEYL[1].wrapping_mul(round)),
-    ]
 }

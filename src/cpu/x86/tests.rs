@@ -40,10 +40,11 @@ impl Set {
 const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
 
 fn check(instructions: impl Instructions) {
+    let sequence = Sequence::new(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef);
     for first in STARTS {
         let (mut expected, mut actual) = ([0; WORDS], [0; WORDS]);
-        Portable.words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut expected);
-        instructions.words(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef, first, &mut actual);
+        Portable.words(&sequence, first, &mut expected);
+        instructions.words(&sequence, first, &mut actual);
         assert_eq!(actual, expected, "from {first:#x}");
     }
 }
@@ -352,19 +353,20 @@ fn blocks_anywhere_are_those_of_the_definition() {
                 assert_eq!(words, expected.map(|block| block[w]), "{name}, word {w}");
             }
         };
+        let sequence = Sequence::new(seed, subsequence);
         let (mut words, mut blocks) = ([0; WORDS], [[0; BATCH]; 4]);
         if let Some(avx512) = Avx512::detect() {
-            avx512.words_of(seed, subsequence, &numbers, &mut words);
-            avx512.blocks(seed, subsequence, &numbers, &mut blocks);
+            avx512.words_of(&sequence, &numbers, &mut words);
+            avx512.blocks(&sequence, &numbers, &mut blocks);
             check("avx512", words, blocks);
         }
         if let Some(avx2) = Avx2::detect() {
-            avx2.words_of(seed, subsequence, &numbers, &mut words);
-            avx2.blocks(seed, subsequence, &numbers, &mut blocks);
+            avx2.words_of(&sequence, &numbers, &mut words);
+            avx2.blocks(&sequence, &numbers, &mut blocks);
             check("avx2", words, blocks);
         }
-        Portable.words_of(seed, subsequence, &numbers, &mut words);
-        Portable.blocks(seed, subsequence, &numbers, &mut blocks);
+        Portable.words_of(&sequence, &numbers, &mut words);
+        Portable.blocks(&sequence, &numbers, &mut blocks);
         check("portable", words, blocks);
     }
 }

@@ -121,7 +121,7 @@ fn words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
             ]
         });
         rounds(sequence, 2..ROUNDS - 1, &mut c);
-        join(sequence, c, out);
+        last_round(sequence, c, out);
     }
 }
 
@@ -143,11 +143,11 @@ fn rounds<const N: usize>(sequence: &Sequence, these: Range<usize>, c: &mut [[__
     }
 }
 
-/// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower; then the
+/// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower, and the
 /// words of blocks that were dealt to the lanes as 0, 2, 1, 3, block by block.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn join<const N: usize>(sequence: &Sequence, c: [[__m256i; 4]; N], out: &mut [u32]) {
+fn last_round<const N: usize>(sequence: &Sequence, c: [[__m256i; 4]; N], out: &mut [u32]) {
     let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
     let [k0, k1] = sequence.keys[ROUNDS - 1].map(|key| _mm256_set1_epi64x(key as i64));
@@ -179,7 +179,7 @@ fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS])
         let dealt = numbers.map(|numbers| _mm256_permute4x64_epi64::<0b11_01_10_00>(numbers));
         let mut c = counters(sequence.subsequence, dealt);
         rounds(sequence, 0..ROUNDS - 1, &mut c);
-        join(sequence, c, out);
+        last_round(sequence, c, out);
     }
 }
 

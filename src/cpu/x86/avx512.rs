@@ -134,7 +134,7 @@ fn words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
             ]
         });
         rounds(sequence, 2..ROUNDS - 1, &mut c);
-        join(sequence, c, out);
+        last_round(sequence, c, out);
     }
 }
 
@@ -157,11 +157,11 @@ fn rounds<const N: usize>(sequence: &Sequence, these: Range<usize>, c: &mut [[__
     }
 }
 
-/// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower; then the
+/// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower, and the
 /// words of blocks that were dealt to the lanes in [`order`], block by block.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
-fn join<const N: usize>(sequence: &Sequence, c: [[__m512i; 4]; N], out: &mut [u32]) {
+fn last_round<const N: usize>(sequence: &Sequence, c: [[__m512i; 4]; N], out: &mut [u32]) {
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
     let [k0, k1] = sequence.keys[ROUNDS - 1].map(|key| _mm512_set1_epi64(key as i64));
@@ -200,7 +200,7 @@ fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS])
     let dealt = numbers.map(|numbers| _mm512_permutexvar_epi64(order(), numbers));
     let mut c = counters(sequence.subsequence, dealt);
     rounds(sequence, 0..ROUNDS - 1, &mut c);
-    join(sequence, c, out);
+    last_round(sequence, c, out);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

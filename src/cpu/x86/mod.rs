@@ -158,16 +158,14 @@ impl Neighbours {
     #[inline(always)]
     fn of(sequence: &Sequence, first: u64, count: u32) -> Option<Self> {
         (first as u32).checked_add(count - 1)?;
-        let (subsequence, keys) = (
-            sequence.subsequence,
-            sequence.keys.map(|keys| keys.map(|key| key as u32)),
-        );
+        let Sequence { subsequence, keys, .. } = sequence;
+        let [k, next_k] = [keys[0], keys[1]].map(|keys| keys.map(|key| key as u32));
         let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
-        let b = product(MULTIPLIERS[1], subsequence as u32);
-        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ keys[0][0]);
+        let b = product(MULTIPLIERS[1], *subsequence as u32);
+        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ k[0]);
         Some(Self {
-            first: (subsequence >> 32) as u32 ^ keys[0][1],
-            second: [b as u32 ^ keys[1][0], (a >> 32) as u32 ^ keys[1][1]],
+            first: (subsequence >> 32) as u32 ^ k[1],
+            second: [b as u32 ^ next_k[0], (a >> 32) as u32 ^ next_k[1]],
             product: a as u32,
         })
     }

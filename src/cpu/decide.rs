@@ -1,10 +1,11 @@
 //! Keep decisions along the stream, and what is done with them piece by piece.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
-use super::words::{Compute, Instructions, READ, Sequence, WORDS, WRITE, Words};
+use super::words::{Compute, Instructions, READ, Sequence, TakeWords, WORDS, WRITE, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
@@ -115,25 +116,33 @@ fn apply<T: Element, L: Decision>(
     scale: f32,
 ) {
     // A scale of 0 makes NaNs of infinities, which the others never do.
-    let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
-    let (y, y_rest) = y.split_at_mut(whole);
-    let (decisions, decisions_rest) = decisions.split_at(whole);
-    let (x, x_rest) = x.map(|x| x.split_at(whole)).unzip();
-    let chunks = y.as_chunks_mut().0.iter_mut().zip(decisions.as_chunks().0);
+    if scale == 0.0 {
+        return apply_each(x, y, decisions, limit, scale);
+    }
+    let (decisions, decisions_rest) = decisions.as_chunks();
     match x {
         Some(x) => {
-            for ((y, decisions), x) in chunks.zip(x.as_chunks().0) {
+            let ((x, x_rest), (y, y_rest)) = (x.as_chunks(), y.as_chunks_mut());
+            for ((y, decisions), x) in y.iter_mut().zip(decisions).zip(x) {
                 *y = T::dropped_32(*x, L::kept_32(decisions, limit, instructions), scale, instructions);
             }
+            apply_each(Some(x_rest), y_rest, decisions_rest, limit, scale);
         }
         None => {
-            for (y, decisions) in chunks {
+            let (y, y_rest) = y.as_chunks_mut();
+            for (y, decisions) in y.iter_mut().zip(decisions) {
                 *y = T::dropped_32(*y, L::kept_32(decisions, limit, instructions), scale, instructions);
             }
+            apply_each(None, y_rest, decisions_rest, limit, scale);
         }
     }
-    for (i, (y, decision)) in y_rest.iter_mut().zip(decisions_rest).enumerate() {
-        let x = x_rest.map_or(*y, |x| x[i]);
+}
+
+/// [`apply`] one by one.
+#[inline(always)]
+fn apply_each<T: Element, L: Decision>(x: Option<&[T]>, y: &mut [T], decisions: &[L], limit: u32, scale: f32) {
+    for (i, (y, decision)) in y.iter_mut().zip(decisions).enumerate() {
+        let x = x.map_or(*y, |x| x[i]);
         *y = if decision.is_kept(limit) {
             x.scaled(scale)
         } else {
@@ -387,31 +396,61 @@ fn draw_lanes<L: Decision>(
 ) {
     let lanes_a_block = (16 / size_of::<L>()) as u64;
     let g = dropout.element_offset + first;
-    let mut block = g / lanes_a_block;
     // Lanes of the first block that belong to elements before the run.
-    let mut skipped = (g % lanes_a_block) as usize;
-    let sequence = Sequence::of(dropout);
-    let Words(words) = &mut Words([0; WORDS]);
-    let Range {
-        start: mut at,
-        end: len,
-    } = run;
-    while at < len {
-        decide.fetch(
-            instructions,
-            at + WORDS * 4 / size_of::<L>(),
-            WORDS * 4 / size_of::<L>(),
-        );
-        instructions.words(&sequence, block, words);
+    let skipped = (g % lanes_a_block) as usize;
+    // The last may pass the last block of the sequence, but then nothing is left to draw.
+    let pieces = (skipped + run.len()).div_ceil(WORDS * 4 / size_of::<L>());
+    let take = &mut TakeLanes {
+        run,
+        skipped,
+        limit,
+        instructions,
+        decide,
+        lanes: PhantomData::<L>,
+    };
+    instructions.words(&Sequence::of(dropout), g / lanes_a_block, pieces, take);
+}
+
+/// Words as the lanes that decide the elements of a run.
+struct TakeLanes<'d, D, I, L> {
+    /// What is left of it.
+    run: Range<usize>,
+    /// Lanes of the next piece that belong to none of its elements.
+    skipped: usize,
+    limit: u32,
+    instructions: I,
+    decide: &'d mut D,
+    lanes: PhantomData<L>,
+}
+
+impl<D: Decide, I: Instructions, L: Decision> TakeWords for TakeLanes<'_, D, I, L> {
+    #[inline(always)]
+    fn fetch(&self) {
+        let lanes = WORDS * 4 / size_of::<L>();
+        self.decide.fetch(self.instructions, self.run.start + lanes, lanes);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, words: &[u32; WORDS]) {
+        let mut words = Words(*words);
         if cfg!(target_endian = "big") && size_of::<L>() < 4 {
-            *words = words.map(u32::to_le);
+            words.0 = words.0.map(u32::to_le);
         }
-        let lanes: &[L] = bytemuck::cast_slice(words);
-        let end = len.min(at + lanes.len() - skipped);
-        decide.decide(instructions, at, &lanes[skipped..skipped + end - at], limit);
-        at = end;
-        skipped = 0;
-        // May pass the last block of the sequence, but then nothing is left to draw.
-        block = block.wrapping_add((WORDS / 4) as u64);
+        let at = self.run.start;
+        let lanes: &[L] = bytemuck::cast_slice(&words.0);
+        if self.skipped == 0 && lanes.len() <= self.run.len() {
+            // Of a length that the compiler knows, so that the words stay in registers.
+            self.run.start += lanes.len();
+            self.decide.decide(self.instructions, at, lanes, self.limit);
+            return;
+        }
+        // Words somewhere in memory, or those above would be there, too.
+        let words = Words(words.0);
+        let lanes: &[L] = bytemuck::cast_slice(&words.0);
+        let len = self.run.len().min(lanes.len() - self.skipped);
+        let lanes = &lanes[self.skipped..self.skipped + len];
+        self.run.start += len;
+        self.skipped = 0;
+        self.decide.decide(self.instructions, at, lanes, self.limit);
     }
 }

@@ -64,14 +64,24 @@ pub trait Compute: Sized {
     fn compute(self, instructions: impl Instructions);
 }
 
+/// What words are drawn for.
+pub trait TakeWords {
+    /// Before a piece is drawn.
+    fn fetch(&self);
+
+    /// The next piece.
+    fn take(&mut self, words: &[u32; WORDS]);
+}
+
 /// An instruction set that the processor has.
 pub trait Instructions: Copy {
     /// A function of its own, compiled for these instructions: what several call, or what would make a caller so long that
     /// compilers take minutes over it.
     fn apart(self, this: impl Compute);
 
-    /// The words of blocks `first`, `first + 1`, ...; block numbers wrap at 2^64.
-    fn words(self, sequence: &Sequence, first: u64, out: &mut [u32; WORDS]);
+    /// Draws the words of blocks `first`, `first + 1`, ..., so many at a time so often; block numbers wrap at 2^64. In one loop
+    /// with what is done with them, so that they need not go through memory.
+    fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords);
 
     /// The words of blocks anywhere, block by block.
     fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
@@ -141,6 +151,16 @@ pub trait Instructions: Copy {
     fn streamed(self);
 }
 
+/// The words of blocks `first`, `first + 1`, ...
+#[inline(always)]
+pub(super) fn words(sequence: &Sequence, first: u64) -> Words {
+    let mut words = Words([0; WORDS]);
+    for (words, i) in words.0.chunks_exact_mut(4).zip(0..) {
+        words.copy_from_slice(&block(sequence.seed, sequence.subsequence, first.wrapping_add(i)));
+    }
+    words
+}
+
 /// Plain Rust, for every processor.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -152,9 +172,11 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
-    fn words(self, sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
-        for (out, i) in out.chunks_exact_mut(4).zip(0..) {
-            out.copy_from_slice(&block(sequence.seed, sequence.subsequence, first.wrapping_add(i)));
+    fn words(self, sequence: &Sequence, mut first: u64, pieces: usize, take: &mut impl TakeWords) {
+        for _ in 0..pieces {
+            take.fetch();
+            take.take(&words(sequence, first).0);
+            first = first.wrapping_add((WORDS / 4) as u64);
         }
     }
 

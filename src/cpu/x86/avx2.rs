@@ -17,7 +17,9 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, Sequence, WORDS};
+use crate::cpu::words::{
+    BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words, words as portable_words,
+};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -61,8 +63,13 @@ impl Instructions for Avx2 {
         fence();
     }
 
+    #[inline(always)]
+    fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) {
+        // SAFETY: self proves that the processor has each feature that the function is compiled for.
+        unsafe { words(sequence, first, pieces, take) }
+    }
+
     forward! {
-        words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]);
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
@@ -85,43 +92,54 @@ impl Instructions for Avx2 {
 }
 
 #[target_feature(enable = "avx2")]
-fn words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
+fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl TakeWords) {
     const BLOCKS: usize = 4;
     // There are 16 registers, half as many as with AVX-512.
     const SIDE_BY_SIDE: usize = 2;
-    let Some(neighbours) = Neighbours::of(sequence, first, (WORDS / 4) as u32) else {
-        return Portable.words(sequence, first, out);
-    };
     let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
     let order = _mm256_set_epi64x(3, 1, 2, 0);
-    let [m0, m1] = MULTIPLIERS.map(lanes);
-    let [n1, n20, n22, product] = [
-        neighbours.first,
-        neighbours.second[0],
-        neighbours.second[1],
-        neighbours.product,
-    ]
-    .map(lanes);
-    // The first product of neighbours differs by so many times the multiplier.
-    let first_product = _mm256_mul_epu32(m0, _mm256_add_epi64(_mm256_set1_epi64x(first as i64), order));
-    let product_of = |ahead: usize| {
-        let ahead = u64::from(MULTIPLIERS[0]) * ahead as u64;
-        _mm256_add_epi64(first_product, _mm256_set1_epi64x(ahead as i64))
-    };
-    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0..) {
-        let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-            // The first two rounds, as far as they are the block's own.
-            let a = product_of((i * SIDE_BY_SIDE + j) * BLOCKS);
-            let b = _mm256_mul_epu32(m1, _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
-            [
-                _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
-                b,
-                _mm256_xor_si256(a, n22),
-                product,
-            ]
-        });
-        rounds(sequence, 2..ROUNDS - 1, &mut c);
-        last_round(sequence, c, out);
+    let m = MULTIPLIERS.map(lanes);
+    // So many blocks ahead the first product of neighbours differs by so many times the multiplier.
+    let ahead = |blocks: usize| _mm256_set1_epi64x((u64::from(MULTIPLIERS[0]) * blocks as u64) as i64);
+    while pieces > 0 {
+        let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
+        let [n1, n20, n22, product] = [
+            neighbours.first,
+            neighbours.second[0],
+            neighbours.second[1],
+            neighbours.product,
+        ]
+        .map(lanes);
+        let mut first_product = _mm256_mul_epu32(m[0], _mm256_add_epi64(_mm256_set1_epi64x(first as i64), order));
+        for _ in 0..alike {
+            take.fetch();
+            let mut words = Words([0; WORDS]);
+            for out in words.0.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE) {
+                let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+                    // The first two rounds, as far as they are the block's own.
+                    let a = _mm256_add_epi64(first_product, ahead(j * BLOCKS));
+                    let b = _mm256_mul_epu32(m[1], _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
+                    [
+                        _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
+                        b,
+                        _mm256_xor_si256(a, n22),
+                        product,
+                    ]
+                });
+                rounds(sequence, 2..ROUNDS - 1, &mut c);
+                last_round(sequence, c, out);
+                first_product = _mm256_add_epi64(first_product, ahead(SIDE_BY_SIDE * BLOCKS));
+            }
+            take.take(&words.0);
+        }
+        first = first.wrapping_add((alike * WORDS / 4) as u64);
+        pieces -= alike;
+        if alike == 0 {
+            take.fetch();
+            take.take(&portable_words(sequence, first).0);
+            first = first.wrapping_add((WORDS / 4) as u64);
+            pieces -= 1;
+        }
     }
 }
 

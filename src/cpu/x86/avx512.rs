@@ -19,7 +19,9 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Portable, Sequence, WORDS};
+use crate::cpu::words::{
+    BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words, words as portable_words,
+};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
@@ -77,8 +79,13 @@ impl Instructions for Avx512 {
         fence();
     }
 
+    #[inline(always)]
+    fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) {
+        // SAFETY: self proves that the processor has each feature that the function is compiled for.
+        unsafe { words(sequence, first, pieces, take) }
+    }
+
     forward! {
-        words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]);
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
@@ -99,42 +106,51 @@ impl Instructions for Avx512 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn words(sequence: &Sequence, first: u64, out: &mut [u32; WORDS]) {
+fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl TakeWords) {
     const BLOCKS: usize = 8;
     // Registers that go through the rounds side by side, to keep the multipliers busy.
-    const SIDE_BY_SIDE: usize = 4;
-    let Some(neighbours) = Neighbours::of(sequence, first, (WORDS / 4) as u32) else {
-        return Portable.words(sequence, first, out);
-    };
+    const SIDE_BY_SIDE: usize = WORDS / 4 / BLOCKS;
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
-    let [m0, m1] = MULTIPLIERS.map(lanes);
-    let [n1, n20, n22, product] = [
-        neighbours.first,
-        neighbours.second[0],
-        neighbours.second[1],
-        neighbours.product,
-    ]
-    .map(lanes);
-    // The first product of neighbours differs by so many times the multiplier.
-    let first_product = _mm512_mul_epu32(m0, _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
-    let product_of = |ahead: usize| {
-        let ahead = u64::from(MULTIPLIERS[0]) * ahead as u64;
-        _mm512_add_epi64(first_product, _mm512_set1_epi64(ahead as i64))
-    };
-    for (out, i) in out.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE).zip(0..) {
-        let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-            // The first two rounds, as far as they are the block's own.
-            let a = product_of((i * SIDE_BY_SIDE + j) * BLOCKS);
-            let b = _mm512_mul_epu32(m1, _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
-            [
-                _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
-                b,
-                _mm512_xor_si512(a, n22),
-                product,
-            ]
-        });
-        rounds(sequence, 2..ROUNDS - 1, &mut c);
-        last_round(sequence, c, out);
+    let m = MULTIPLIERS.map(lanes);
+    // So many blocks ahead the first product of neighbours differs by so many times the multiplier.
+    let ahead = |blocks: usize| _mm512_set1_epi64((u64::from(MULTIPLIERS[0]) * blocks as u64) as i64);
+    while pieces > 0 {
+        let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
+        let [n1, n20, n22, product] = [
+            neighbours.first,
+            neighbours.second[0],
+            neighbours.second[1],
+            neighbours.product,
+        ]
+        .map(lanes);
+        let mut first_product = _mm512_mul_epu32(m[0], _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
+        for _ in 0..alike {
+            take.fetch();
+            let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+                // The first two rounds, as far as they are the block's own.
+                let a = _mm512_add_epi64(first_product, ahead(j * BLOCKS));
+                let b = _mm512_mul_epu32(m[1], _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
+                [
+                    _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
+                    b,
+                    _mm512_xor_si512(a, n22),
+                    product,
+                ]
+            });
+            rounds(sequence, 2..ROUNDS - 1, &mut c);
+            let mut words = Words([0; WORDS]);
+            last_round(sequence, c, &mut words.0);
+            take.take(&words.0);
+            first_product = _mm512_add_epi64(first_product, ahead(WORDS / 4));
+        }
+        first = first.wrapping_add((alike * WORDS / 4) as u64);
+        pieces -= alike;
+        if alike == 0 {
+            take.fetch();
+            take.take(&portable_words(sequence, first).0);
+            first = first.wrapping_add((WORDS / 4) as u64);
+            pieces -= 1;
+        }
     }
 }
 

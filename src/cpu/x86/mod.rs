@@ -19,7 +19,7 @@ use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
 
 use std::sync::OnceLock;
 
-use super::words::{Compute, Instructions as _, Sequence};
+use super::words::{Compute, Instructions as _, Sequence, WORDS};
 use crate::philox::MULTIPLIERS;
 
 /// Methods that are functions compiled for the instructions, of the same names.
@@ -154,19 +154,22 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    /// Of `count` blocks from `first` on, if they are neighbours: all but once in 2^32 blocks.
+    /// Of the blocks from `first` on, and how many pieces of them at most are neighbours: none where the lower word of a
+    /// number overflows within the first piece, once in 2^32 blocks.
     #[inline(always)]
-    fn of(sequence: &Sequence, first: u64, count: u32) -> Option<Self> {
-        (first as u32).checked_add(count - 1)?;
+    fn of(sequence: &Sequence, first: u64, pieces: usize) -> (Self, usize) {
+        let blocks = (1 << 32) - u64::from(first as u32);
+        let alike = pieces.min((blocks / (WORDS / 4) as u64) as usize);
         let Sequence { subsequence, keys, .. } = sequence;
         let [k, next_k] = [keys[0], keys[1]].map(|keys| keys.map(|key| key as u32));
         let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
         let b = product(MULTIPLIERS[1], *subsequence as u32);
         let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ k[0]);
-        Some(Self {
+        let neighbours = Self {
             first: (subsequence >> 32) as u32 ^ k[1],
             second: [b as u32 ^ next_k[0], (a >> 32) as u32 ^ next_k[1]],
             product: a as u32,
-        })
+        };
+        (neighbours, alike)
     }
 }

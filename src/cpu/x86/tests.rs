@@ -1,5 +1,7 @@
 //! Both beside the portable path.
 
+use std::cell::Cell;
+
 use half::{bf16, f16};
 
 use super::*;
@@ -7,7 +9,7 @@ use crate::cpu::decide::{Decision, KeepByte};
 use crate::cpu::fused::{Fused, PartialSums};
 use crate::cpu::job::{Data, Job, Sink, streams, training};
 use crate::cpu::scale::Scale as _;
-use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, WORDS};
+use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;
 use crate::{Draw, Element, IndexMap, MaskFormat, Neighbours, RandomBits};
 
@@ -37,15 +39,44 @@ impl Set {
 }
 
 /// Starts around carries of the low and of both words; nothing in them is symmetric.
-const STARTS: [u64; 6] = [0, 1, 0xffff_fff0, 0x1234_5678_ffff_ffe1, u64::MAX - 7, u64::MAX];
+const STARTS: [u64; 8] = [
+    0,
+    1,
+    0xffff_fff0,
+    0xffff_ffc0,
+    0x1234_5678_ffff_ffe1,
+    0x1234_5678_ffff_ff9f,
+    u64::MAX - 7,
+    u64::MAX,
+];
+
+/// Words drawn, and how often the next were to be fetched.
+#[derive(Default, PartialEq, Debug)]
+struct Drawn {
+    words: Vec<u32>,
+    fetched: Cell<usize>,
+}
+
+impl TakeWords for Drawn {
+    fn fetch(&self) {
+        self.fetched.set(self.fetched.get() + 1);
+    }
+
+    fn take(&mut self, words: &[u32; WORDS]) {
+        self.words.extend(words);
+    }
+}
 
 fn check(instructions: impl Instructions) {
     let sequence = Sequence::new(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef);
     for first in STARTS {
-        let (mut expected, mut actual) = ([0; WORDS], [0; WORDS]);
-        Portable.words(&sequence, first, &mut expected);
-        instructions.words(&sequence, first, &mut actual);
-        assert_eq!(actual, expected, "from {first:#x}");
+        // Up to more than one past the carries.
+        for pieces in 0..4 {
+            let (mut expected, mut actual) = (Drawn::default(), Drawn::default());
+            Portable.words(&sequence, first, pieces, &mut expected);
+            instructions.words(&sequence, first, pieces, &mut actual);
+            assert_eq!(actual, expected, "{pieces} pieces from {first:#x}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
-use super::words::{Compute, Instructions, READ, Sequence, TakeWords, WORDS, WRITE, Words};
+use super::words::{Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
@@ -182,8 +182,6 @@ fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &m
 
 /// What is done with decisions, piece by piece.
 pub(super) trait Decide {
-    /// Starts to fetch elements `[at, at + len)` of the run, as far as they exist.
-    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
     /// Elements `[at, at + lanes.len())` of the run.
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32);
     /// All of a range, alike.
@@ -197,12 +195,6 @@ pub(super) struct Apart<'a, T> {
 }
 
 impl<T: Element> Decide for Apart<'_, T> {
-    #[inline(always)]
-    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
-        instructions.fetch::<READ, _>(self.x, at, len);
-        instructions.fetch::<WRITE, _>(self.y, at, len);
-    }
-
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
@@ -221,7 +213,19 @@ impl<T: Element> Decide for Apart<'_, T> {
     }
 }
 
-/// [`Apart`], past the caches.
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+fn is_at_line<T>(elements: &[T]) -> bool {
+    elements.as_ptr().addr().is_multiple_of(LINE)
+}
+
+/// Elements before the first that begins a cache line.
+pub(super) fn before_line<T>(elements: &[T]) -> usize {
+    elements.as_ptr().align_offset(LINE).min(elements.len())
+}
+
+/// [`Apart`], past the caches: from the registers where pieces begin at a cache line, else by way of a buffer.
 pub(super) struct Streamed<'a, T> {
     pub(super) x: &'a [T],
     pub(super) y: &'a mut [T],
@@ -235,13 +239,17 @@ pub(super) struct Buffer<T>(pub(super) [T; WORDS * 4]);
 
 impl<T: Element> Decide for Streamed<'_, T> {
     #[inline(always)]
-    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
-        instructions.fetch::<READ, _>(self.x, at, len);
-    }
-
-    #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
+        if lanes.len().is_multiple_of(32) && is_at_line(y) && self.scale != 0.0 {
+            let chunks = y.as_chunks_mut().0.iter_mut().zip(lanes.as_chunks().0);
+            for ((y, lanes), x) in chunks.zip(x.as_chunks().0) {
+                let kept = L::kept_32(lanes, limit, instructions);
+                let dropped = T::dropped_32(*x, kept, self.scale, instructions);
+                instructions.stream_lines(bytemuck::bytes_of(&dropped), bytemuck::bytes_of_mut(y));
+            }
+            return;
+        }
         let buffer = &mut self.buffer.0[..lanes.len()];
         apply(instructions, Some(x), buffer, lanes, limit, self.scale);
         instructions.stream(buffer, y);
@@ -270,11 +278,6 @@ pub(super) struct InPlace<'a, T> {
 
 impl<T: Element> Decide for InPlace<'_, T> {
     #[inline(always)]
-    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
-        instructions.fetch::<WRITE, _>(self.y, at, len);
-    }
-
-    #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let y = &mut self.y[at..at + lanes.len()];
         apply(instructions, None, y, lanes, limit, self.scale);
@@ -292,10 +295,6 @@ pub(super) struct Keep<'a> {
 }
 
 impl Decide for Keep<'_> {
-    /// The decisions lie in the first-level cache; the job fetches the tensor.
-    #[inline(always)]
-    fn fetch(&self, _instructions: impl Instructions, _at: usize, _len: usize) {}
-
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let (chunks, rest) = self.keep[at..at + lanes.len()].as_chunks_mut();
@@ -424,12 +423,6 @@ struct TakeLanes<'d, D, I, L> {
 }
 
 impl<D: Decide, I: Instructions, L: Decision> TakeWords for TakeLanes<'_, D, I, L> {
-    #[inline(always)]
-    fn fetch(&self) {
-        let lanes = WORDS * 4 / size_of::<L>();
-        self.decide.fetch(self.instructions, self.run.start + lanes, lanes);
-    }
-
     #[inline(always)]
     fn take(&mut self, words: &[u32; WORDS]) {
         let mut words = Words(*words);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::decide::{Decide, Decision, KeepByte};
 use super::job::{Data, TASK, compute, training};
-use super::words::{Compute, Instructions, READ, WRITE};
+use super::words::{Compute, Instructions, READ};
 use crate::fused::{Neighbours, ROWS_OF_A_SUM, check_rows};
 use crate::{Draw, Element, SliceError};
 
@@ -130,12 +130,6 @@ pub(super) struct FusedInto<'f, 'a, T> {
 }
 
 impl<T: Element> Decide for FusedInto<'_, '_, T> {
-    #[inline(always)]
-    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
-        self.fused.fetch(instructions, at, len);
-        instructions.fetch::<WRITE, _>(self.y, at, len);
-    }
-
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let Fused {

@@ -4,7 +4,7 @@
 use half::{bf16, f16};
 
 use super::decide::{
-    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Run, Seeded, Streamed, draw, pack_bits, unpack_bits,
+    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Run, Seeded, Streamed, before_line, draw, pack_bits, unpack_bits,
 };
 use super::fused::{Fused, FusedInto};
 use super::mapped::{self, Runs, Way, draw_mapped};
@@ -46,6 +46,7 @@ impl<'a> Source<'a> {
 }
 
 /// One run of the stream, or long ones.
+#[derive(Clone, Copy)]
 enum InOneGo<'a> {
     Run(Dropout),
     Runs(&'a Dropout, &'a IndexMap),
@@ -293,8 +294,21 @@ impl<T: Element> Compute for Job<'_, T> {
             let (first, len) = (self.first as u64, self.len);
             match &mut self.data {
                 Data::Apart(x, y) if self.streams => {
+                    // Of one run, what comes before the first cache line for itself, so that pieces begin at one.
+                    let head = match in_one_go {
+                        InOneGo::Run(_) => before_line(y),
+                        InOneGo::Runs(..) => 0,
+                    };
+                    let ((x_head, x), (y_head, y)) = (x.split_at(head), y.split_at_mut(head));
+                    let mut apart = Apart {
+                        x: x_head,
+                        y: y_head,
+                        scale,
+                    };
+                    in_one_go.decide(first, head, instructions, &mut apart);
                     let buffer = Buffer([T::zeroed(); WORDS * 4]);
-                    in_one_go.decide(first, len, instructions, &mut Streamed { x, y, scale, buffer });
+                    let mut streamed = Streamed { x, y, scale, buffer };
+                    in_one_go.decide(first + head as u64, len - head, instructions, &mut streamed);
                     return instructions.streamed();
                 }
                 Data::Apart(x, y) => {
@@ -377,7 +391,8 @@ pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Opti
     let is_cheap = T::DTYPE != DType::F32
         || shares_far
         || match random_bits {
-            RandomBits::B32 => false,
+            // Where no buffer is in between, which takes one run.
+            RandomBits::B32 => has_avx512 && map.is_none_or(IndexMap::is_contiguous),
             RandomBits::B16 => has_avx512,
             RandomBits::B8 => true,
         };

@@ -207,7 +207,6 @@ fn decide_rows<L: Decision>(
             skipped = 0;
         }
         let Words(words) = &mut Words([0; WORDS]);
-        decide.fetch(instructions, planned, BATCH * lanes_a_block);
         instructions.words_of(&sequence, &numbers, words);
         if cfg!(target_endian = "big") && size_of::<L>() < 4 {
             *words = words.map(u32::to_le);

@@ -7,7 +7,8 @@ use super::scale::Scale;
 use crate::Dropout;
 use crate::philox::{ROUNDS, WEYL, block};
 
-/// Words drawn at a time. Few, so that the processor fetches the next elements while it still computes.
+/// Words drawn at a time: as many as AVX-512 draws in registers, and few, so that the processor fetches the next elements
+/// while it still computes.
 pub(super) const WORDS: usize = 128;
 
 /// Those words, aligned to a cache line: a wide load or store across two of them costs twice.
@@ -66,9 +67,6 @@ pub trait Compute: Sized {
 
 /// What words are drawn for.
 pub trait TakeWords {
-    /// Before a piece is drawn.
-    fn fetch(&self);
-
     /// The next piece.
     fn take(&mut self, words: &[u32; WORDS]);
 }
@@ -147,6 +145,9 @@ pub trait Instructions: Copy {
     /// [`streamed`](Self::streamed).
     fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]);
 
+    /// The same of whole cache lines, without a look at where they begin: what doesn't begin at one may be copied as ever.
+    fn stream_lines(self, from: &[u8], to: &mut [u8]);
+
     /// After the last [`stream`](Self::stream) of a run.
     fn streamed(self);
 }
@@ -174,7 +175,6 @@ impl Instructions for Portable {
     #[inline(always)]
     fn words(self, sequence: &Sequence, mut first: u64, pieces: usize, take: &mut impl TakeWords) {
         for _ in 0..pieces {
-            take.fetch();
             take.take(&words(sequence, first).0);
             first = first.wrapping_add((WORDS / 4) as u64);
         }
@@ -287,6 +287,11 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
+        to.copy_from_slice(from);
+    }
+
+    #[inline(always)]
+    fn stream_lines(self, from: &[u8], to: &mut [u8]) {
         to.copy_from_slice(from);
     }
 

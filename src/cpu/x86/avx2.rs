@@ -63,13 +63,8 @@ impl Instructions for Avx2 {
         fence();
     }
 
-    #[inline(always)]
-    fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) {
-        // SAFETY: self proves that the processor has each feature that the function is compiled for.
-        unsafe { words(sequence, first, pieces, take) }
-    }
-
     forward! {
+        words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords);
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
@@ -79,6 +74,7 @@ impl Instructions for Avx2 {
         of_bits(bits: u32) -> Lanes;
         bits(kept: Lanes) -> u32;
         bytes(kept: Lanes) -> [u8; 32];
+        stream_lines(from: &[u8], to: &mut [u8]);
         dropped_f32(x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32];
         dropped_f16(x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32];
         dropped_bf16(x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
@@ -112,7 +108,6 @@ fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl
         .map(lanes);
         let mut first_product = _mm256_mul_epu32(m[0], _mm256_add_epi64(_mm256_set1_epi64x(first as i64), order));
         for _ in 0..alike {
-            take.fetch();
             let mut words = Words([0; WORDS]);
             for out in words.0.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE) {
                 let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
@@ -135,7 +130,6 @@ fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl
         first = first.wrapping_add((alike * WORDS / 4) as u64);
         pieces -= alike;
         if alike == 0 {
-            take.fetch();
             take.take(&portable_words(sequence, first).0);
             first = first.wrapping_add((WORDS / 4) as u64);
             pieces -= 1;

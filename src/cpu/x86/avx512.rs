@@ -79,13 +79,8 @@ impl Instructions for Avx512 {
         fence();
     }
 
-    #[inline(always)]
-    fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) {
-        // SAFETY: self proves that the processor has each feature that the function is compiled for.
-        unsafe { words(sequence, first, pieces, take) }
-    }
-
     forward! {
+        words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords);
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
@@ -93,6 +88,7 @@ impl Instructions for Avx512 {
         at_most_u8(these: &[u8; 32], limit: u8) -> Self::Kept;
         not_0(these: &[u8; 32]) -> Self::Kept;
         bytes(kept: u32) -> [u8; 32];
+        stream_lines(from: &[u8], to: &mut [u8]);
         dropped_f32(x: [f32; 32], kept: Self::Kept, scale: f32) -> [f32; 32];
         dropped_f16(x: [f16; 32], kept: Self::Kept, scale: f32) -> [f16; 32];
         dropped_bf16(x: [bf16; 32], kept: Self::Kept, scale: f32) -> [bf16; 32];
@@ -125,7 +121,6 @@ fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl
         .map(lanes);
         let mut first_product = _mm512_mul_epu32(m[0], _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
         for _ in 0..alike {
-            take.fetch();
             let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
                 // The first two rounds, as far as they are the block's own.
                 let a = _mm512_add_epi64(first_product, ahead(j * BLOCKS));
@@ -146,7 +141,6 @@ fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl
         first = first.wrapping_add((alike * WORDS / 4) as u64);
         pieces -= alike;
         if alike == 0 {
-            take.fetch();
             take.take(&portable_words(sequence, first).0);
             first = first.wrapping_add((WORDS / 4) as u64);
             pieces -= 1;

@@ -65,6 +65,19 @@ macro_rules! stream {
                 in_parts(from, to, narrow, |from, to| to.copy_from_slice(from));
             });
         }
+
+        /// Of whole registers.
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn stream_lines(from: &[u8], to: &mut [u8]) {
+            let Ok(registers) = bytemuck::try_cast_slice_mut::<u8, $register>(to) else {
+                return to.copy_from_slice(from);
+            };
+            for (from, to) in from.chunks_exact(size_of::<$register>()).zip(registers) {
+                // SAFETY: as above.
+                unsafe { $store(to, bytemuck::pod_read_unaligned(from)) }
+            }
+        }
     };
 }
 
@@ -90,8 +103,8 @@ pub(super) fn compute<C: Compute>(this: C) -> Result<(), C> {
 }
 
 /// Prefetches the cache lines of `elements[at..at + len]`, as far as they exist. Memory and arithmetic
-/// then overlap: the words of one piece are computed while the elements of the next are on their way,
-/// which the processor's own prefetchers don't manage between short loops.
+/// then overlap: long draws are computed while their elements are on their way, which the processor's own prefetchers don't
+/// manage between loops.
 #[inline(always)]
 fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
     const LINE: usize = 64;

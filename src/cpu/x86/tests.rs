@@ -426,6 +426,30 @@ fn streamed_bytes_are_the_same_bytes() {
     }
 }
 
+/// Aligned as lines are, and not; as many as 32 elements take.
+#[test]
+fn streamed_lines_are_the_same_lines() {
+    fn check(instructions: impl Instructions) {
+        let from: [u8; 128] = core::array::from_fn(|i| i as u8 + 1);
+        for len in [64, 128] {
+            for start in 0..70 {
+                let (mut expected, mut to) = ([0xcau8; 256], [0xcau8; 256]);
+                expected[start..start + len].copy_from_slice(&from[..len]);
+                instructions.stream_lines(&from[..len], &mut to[start..start + len]);
+                instructions.streamed();
+                assert_eq!(to, expected, "{len} bytes from {start}");
+            }
+        }
+    }
+    check(Portable);
+    if let Some(avx512) = Avx512::detect() {
+        check(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check(avx2);
+    }
+}
+
 #[test]
 fn long_results_of_cheap_draws_go_past_the_caches() {
     let cache = third_level_cache();
@@ -433,10 +457,10 @@ fn long_results_of_cheap_draws_go_past_the_caches() {
     if cache == usize::MAX {
         return;
     }
-    for (random_bits, of_f32) in [
-        (RandomBits::B32, false),
-        (RandomBits::B16, has_avx512()),
-        (RandomBits::B8, true),
+    for (random_bits, of_f32, of_its_rows) in [
+        (RandomBits::B32, has_avx512(), false),
+        (RandomBits::B16, has_avx512(), has_avx512()),
+        (RandomBits::B8, true, true),
     ] {
         assert_eq!(streams::<f32>(cache / 2, random_bits, None), of_f32);
         assert!(streams::<bf16>(cache, random_bits, None));
@@ -445,6 +469,6 @@ fn long_results_of_cheap_draws_go_past_the_caches() {
         let [shared, rows] =
             [0, 1].map(|stride| IndexMap::new(&[cache as u64, 4096], &[1 << 20, stride]).expect("a map"));
         assert!(streams::<f32>(cache / 2, random_bits, Some(&shared)));
-        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&rows)), of_f32);
+        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&rows)), of_its_rows);
     }
 }

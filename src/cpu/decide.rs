@@ -242,7 +242,7 @@ impl<T: Element> Decide for Streamed<'_, T> {
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
         if lanes.len().is_multiple_of(32) && is_at_line(y) && self.scale != 0.0 {
-            let chunks = y.as_chunks_mut().0.iter_mut().zip(lanes.as_chunks().0);
+            let chunks = y.as_chunks_mut::<32>().0.iter_mut().zip(lanes.as_chunks().0);
             for ((y, lanes), x) in chunks.zip(x.as_chunks().0) {
                 let kept = L::kept_32(lanes, limit, instructions);
                 let dropped = T::dropped_32(*x, kept, self.scale, instructions);

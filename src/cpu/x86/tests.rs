@@ -328,7 +328,7 @@ fn jobs_equal_the_portable_ones() {
                 map,
                 ..Draw::from(&dropout)
             };
-            let run = |set: Set| {
+            let run = |set: Set, streams| {
                 let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
                 let sink = match store {
                     None => Sink::None,
@@ -343,10 +343,10 @@ fn jobs_equal_the_portable_ones() {
                 set.compute(job);
                 (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)
             };
-            let expected = run(Set::Portable);
+            let expected = run(Set::Portable, false);
             for set in Set::all() {
                 assert_eq!(
-                    run(set),
+                    run(set, streams),
                     expected,
                     "{set:?}, {random_bits:?}, {store:?}, {streams}, {shift}, {map:?}"
                 );

@@ -382,26 +382,45 @@ impl<T: Element> Compute for Job<'_, T> {
 
 /// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less
 /// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
-pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Option<&IndexMap>) -> bool {
+pub(super) fn streams<T: Element>(
+    len: usize,
+    random_bits: RandomBits,
+    map: Option<&IndexMap>,
+    is_in_step: impl FnOnce() -> bool,
+) -> bool {
     #[cfg(target_arch = "x86_64")]
     let (cache, has_avx512) = (x86::third_level_cache(), x86::has_avx512());
     #[cfg(not(target_arch = "x86_64"))]
     let (cache, has_avx512) = (usize::MAX, false);
+    if len.saturating_mul(size_of::<T>()) / 2 < cache {
+        return false;
+    }
     let shares_far = map.is_some_and(mapped::shares_far);
-    let is_cheap = T::DTYPE != DType::F32
+    T::DTYPE != DType::F32
         || shares_far
         || match random_bits {
-            // Where no buffer is in between, which takes one run.
-            RandomBits::B32 => has_avx512 && map.is_none_or(IndexMap::is_contiguous),
+            // By way of a buffer it would take longer.
+            RandomBits::B32 => has_avx512 && is_in_step(),
             RandomBits::B16 => has_avx512,
             RandomBits::B8 => true,
-        };
-    is_cheap && len.saturating_mul(size_of::<T>()) / 2 >= cache
+        }
+}
+
+/// Whether the output is one run of the stream, of which a block begins where a cache line does.
+pub(super) fn is_in_step<T>(draw: &Draw<'_>, data: &Data<'_, T>) -> bool {
+    let Data::Apart(_, y) = data else {
+        return false;
+    };
+    let lanes = draw.dropout.probability.random_bits().lanes();
+    let is_run = !y.is_empty() && draw.map.is_none_or(IndexMap::is_contiguous);
+    is_run && (draw.global(0) + before_line(y) as u64).is_multiple_of(lanes.into())
 }
 
 pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
     let draw = draw.into();
     let Draw { dropout, map, seeds } = draw;
+    let random_bits = dropout.probability.random_bits();
+    let streams = streams::<T>(len, random_bits, map, || is_in_step(&draw, &data));
     Job {
         first: 0,
         len,
@@ -416,6 +435,6 @@ pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, da
         },
         data,
         sink: Sink::None,
-        streams: streams::<T>(len, dropout.probability.random_bits(), map),
+        streams,
     }
 }

@@ -3,9 +3,10 @@
 use half::{bf16, f16};
 
 use super::*;
+use crate::cpu::decide::before_line;
 use crate::cpu::decide::{Decision, KeepByte};
 use crate::cpu::fused::{Fused, PartialSums};
-use crate::cpu::job::{Data, Job, Sink, streams, training};
+use crate::cpu::job::{Data, Job, Sink, is_in_step, streams, training};
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;
@@ -438,24 +439,54 @@ fn streamed_lines_are_the_same_lines() {
 }
 
 #[test]
+fn blocks_and_lines_begin_together_or_not() {
+    let mut y = [0.0f32; 64];
+    let at = before_line(&y);
+    assert!(at < 16 && before_line(&y[at..]) == 0 && before_line(&y[at + 1..]) == 15);
+    let x = [0.0; 40];
+    let rows = |stride| IndexMap::new(&[10, 4], &[stride, 1]).expect("a map");
+    let (whole, apart) = (rows(4), rows(5));
+    for offset in 0..8 {
+        for start in at..at + 8 {
+            let in_step = (offset + 16 - (start as u64 - at as u64)).is_multiple_of(4);
+            for (map, expected) in [(None, in_step), (Some(&whole), in_step), (Some(&apart), false)] {
+                let dropout = crate::Dropout::new(0.3, 5)
+                    .expect("a probability")
+                    .with_element_offset(offset);
+                let draw = Draw {
+                    map,
+                    ..Draw::from(&dropout)
+                };
+                let data = Data::Apart(&x[..], &mut y[start..][..40]);
+                assert_eq!(is_in_step(&draw, &data), expected, "{offset}, {start}, {map:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn long_results_of_cheap_draws_go_past_the_caches() {
     let cache = third_level_cache();
     assert!(cache >= 1 << 20);
     if cache == usize::MAX {
         return;
     }
-    for (random_bits, of_f32, of_its_rows) in [
+    for (random_bits, of_f32, by_a_buffer) in [
         (RandomBits::B32, has_avx512(), false),
         (RandomBits::B16, has_avx512(), has_avx512()),
         (RandomBits::B8, true, true),
     ] {
-        assert_eq!(streams::<f32>(cache / 2, random_bits, None), of_f32);
-        assert!(streams::<bf16>(cache, random_bits, None));
-        assert!(!streams::<bf16>(cache - 1, random_bits, None));
-        assert!(!streams::<f32>(cache / 2 - 1, random_bits, None));
+        assert_eq!(streams::<f32>(cache / 2, random_bits, None, || true), of_f32);
+        assert_eq!(streams::<f32>(cache / 2, random_bits, None, || false), by_a_buffer);
+        assert!(streams::<bf16>(cache, random_bits, None, || true));
+        assert!(!streams::<bf16>(cache - 1, random_bits, None, || true));
+        assert!(!streams::<f32>(cache / 2 - 1, random_bits, None, || true));
         let [shared, rows] =
             [0, 1].map(|stride| IndexMap::new(&[cache as u64, 4096], &[1 << 20, stride]).expect("a map"));
-        assert!(streams::<f32>(cache / 2, random_bits, Some(&shared)));
-        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&rows)), of_its_rows);
+        assert!(streams::<f32>(cache / 2, random_bits, Some(&shared), || false));
+        assert_eq!(
+            streams::<f32>(cache / 2, random_bits, Some(&rows), || false),
+            by_a_buffer
+        );
     }
 }

@@ -214,7 +214,7 @@ impl<T: Element> Decide for Apart<'_, T> {
 }
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 fn is_at_line<T>(elements: &[T]) -> bool {
     elements.as_ptr().addr().is_multiple_of(LINE)

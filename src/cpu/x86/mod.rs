@@ -19,6 +19,7 @@ use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
 
 use std::sync::OnceLock;
 
+use super::decide::LINE;
 use super::words::{Compute, Instructions as _, Sequence, WORDS};
 use crate::philox::MULTIPLIERS;
 
@@ -107,7 +108,6 @@ pub(super) fn compute<C: Compute>(this: C) -> Result<(), C> {
 /// manage between loops.
 #[inline(always)]
 fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
-    const LINE: usize = 64;
     let Some(ahead) = elements.get(at..elements.len().min(at.saturating_add(len))) else {
         return;
     };

@@ -3,8 +3,7 @@
 use half::{bf16, f16};
 
 use super::*;
-use crate::cpu::decide::before_line;
-use crate::cpu::decide::{Decision, KeepByte};
+use crate::cpu::decide::{Decision, KeepByte, before_line};
 use crate::cpu::fused::{Fused, PartialSums};
 use crate::cpu::job::{Data, Job, Sink, is_in_step, streams, training};
 use crate::cpu::scale::Scale as _;

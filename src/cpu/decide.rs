@@ -107,7 +107,7 @@ impl Decision for KeepByte {
 
 /// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
 #[inline(always)]
-fn apply<T: Element, L: Decision>(
+fn apply<T: Element, L: Decision, const PAST: bool>(
     instructions: impl Instructions,
     x: Option<&[T]>,
     y: &mut [T],
@@ -124,7 +124,8 @@ fn apply<T: Element, L: Decision>(
         Some(x) => {
             let ((x, x_rest), (y, y_rest)) = (x.as_chunks(), y.as_chunks_mut());
             for ((y, decisions), x) in y.iter_mut().zip(decisions).zip(x) {
-                *y = T::dropped_32(*x, L::kept_32(decisions, limit, instructions), scale, instructions);
+                let kept = L::kept_32(decisions, limit, instructions);
+                store::<T, PAST>(instructions, T::dropped_32(*x, kept, scale, instructions), y);
             }
             apply_each(Some(x_rest), y_rest, decisions_rest, limit, scale);
         }
@@ -135,6 +136,16 @@ fn apply<T: Element, L: Decision>(
             }
             apply_each(None, y_rest, decisions_rest, limit, scale);
         }
+    }
+}
+
+/// With `PAST` past the caches, to where a cache line begins.
+#[inline(always)]
+pub(super) fn store<T: Element, const PAST: bool>(instructions: impl Instructions, from: [T; 32], to: &mut [T; 32]) {
+    if PAST {
+        instructions.stream_lines(bytemuck::bytes_of(&from), bytemuck::bytes_of_mut(to));
+    } else {
+        *to = from;
     }
 }
 
@@ -188,28 +199,70 @@ pub(super) trait Decide {
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool);
 }
 
-pub(super) struct Apart<'a, T> {
-    pub(super) x: &'a [T],
-    pub(super) y: &'a mut [T],
+/// What dropout makes of a source, an input or one with its neighbours.
+pub(super) struct Dropped<S> {
+    pub(super) of: S,
     pub(super) scale: f32,
 }
 
-impl<T: Element> Decide for Apart<'_, T> {
+/// Makes it.
+pub(super) trait Make<T> {
+    /// Elements `[at, at + lanes.len())`; with `PAST`, whole thirty-twos go past the caches to `y`, which begins a cache line.
+    fn make<L: Decision, const PAST: bool>(
+        &self,
+        instructions: impl Instructions,
+        at: usize,
+        lanes: &[L],
+        limit: u32,
+        y: &mut [T],
+    );
+    /// Elements `[at, at + y.len())`, all decided alike.
+    fn make_alike(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]);
+}
+
+impl<T: Element> Make<T> for Dropped<&[T]> {
+    #[inline(always)]
+    fn make<L: Decision, const PAST: bool>(
+        &self,
+        instructions: impl Instructions,
+        at: usize,
+        lanes: &[L],
+        limit: u32,
+        y: &mut [T],
+    ) {
+        apply::<T, L, PAST>(
+            instructions,
+            Some(&self.of[at..at + y.len()]),
+            y,
+            lanes,
+            limit,
+            self.scale,
+        );
+    }
+
+    #[inline(always)]
+    fn make_alike(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
+        apply_all(instructions, Some(&self.of[at..at + y.len()]), y, keep, self.scale);
+    }
+}
+
+/// Stores what is made.
+pub(super) struct Made<'a, T, M> {
+    pub(super) make: M,
+    pub(super) y: &'a mut [T],
+}
+
+impl<T: Element, M: Make<T>> Decide for Made<'_, T, M> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
-        apply(instructions, Some(x), y, lanes, limit, self.scale);
+        let y = &mut self.y[at..at + lanes.len()];
+        self.make.make::<L, false>(instructions, at, lanes, limit, y);
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        apply_all(
-            instructions,
-            Some(&self.x[range.clone()]),
-            &mut self.y[range],
-            keep,
-            self.scale,
-        );
+        let y = &mut self.y[range.clone()];
+        self.make.make_alike(instructions, range.start, keep, y);
     }
 }
 
@@ -225,11 +278,10 @@ pub(super) fn before_line<T>(elements: &[T]) -> usize {
     elements.as_ptr().align_offset(LINE).min(elements.len())
 }
 
-/// [`Apart`], past the caches: from the registers where pieces begin at a cache line, else by way of a buffer.
-pub(super) struct Streamed<'a, T> {
-    pub(super) x: &'a [T],
+/// [`Made`], past the caches: from the registers where pieces begin at a cache line, else by way of a buffer.
+pub(super) struct Streamed<'a, T, M> {
+    pub(super) make: M,
     pub(super) y: &'a mut [T],
-    pub(super) scale: f32,
     pub(super) buffer: Buffer<T>,
 }
 
@@ -237,36 +289,31 @@ pub(super) struct Streamed<'a, T> {
 #[repr(align(64))]
 pub(super) struct Buffer<T>(pub(super) [T; WORDS * 4]);
 
-impl<T: Element> Decide for Streamed<'_, T> {
+impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        let (x, y) = (&self.x[at..at + lanes.len()], &mut self.y[at..at + lanes.len()]);
-        if lanes.len().is_multiple_of(32) && is_at_line(y) && self.scale != 0.0 {
-            let chunks = y.as_chunks_mut::<32>().0.iter_mut().zip(lanes.as_chunks().0);
-            for ((y, lanes), x) in chunks.zip(x.as_chunks().0) {
-                let kept = L::kept_32(lanes, limit, instructions);
-                let dropped = T::dropped_32(*x, kept, self.scale, instructions);
-                instructions.stream_lines(bytemuck::bytes_of(&dropped), bytemuck::bytes_of_mut(y));
-            }
-            return;
+        let y = &mut self.y[at..at + lanes.len()];
+        if lanes.len().is_multiple_of(32) && is_at_line(y) {
+            return self.make.make::<L, true>(instructions, at, lanes, limit, y);
         }
         let buffer = &mut self.buffer.0[..lanes.len()];
-        apply(instructions, Some(x), buffer, lanes, limit, self.scale);
+        self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
         instructions.stream(buffer, y);
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
         let whole = self.buffer.0.len();
-        let (x, y) = (&self.x[range.clone()], &mut self.y[range]);
-        if x.len() < whole {
+        let (mut at, y) = (range.start, &mut self.y[range]);
+        if y.len() < whole {
             // Too short for the way through the buffer.
-            return apply_all(instructions, Some(x), y, keep, self.scale);
+            return self.make.make_alike(instructions, at, keep, y);
         }
-        for (x, y) in x.chunks(whole).zip(y.chunks_mut(whole)) {
-            let buffer = &mut self.buffer.0[..x.len()];
-            apply_all(instructions, Some(x), buffer, keep, self.scale);
+        for y in y.chunks_mut(whole) {
+            let buffer = &mut self.buffer.0[..y.len()];
+            self.make.make_alike(instructions, at, keep, buffer);
             instructions.stream(buffer, y);
+            at += y.len();
         }
     }
 }
@@ -280,7 +327,7 @@ impl<T: Element> Decide for InPlace<'_, T> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let y = &mut self.y[at..at + lanes.len()];
-        apply(instructions, None, y, lanes, limit, self.scale);
+        apply::<T, L, false>(instructions, None, y, lanes, limit, self.scale);
     }
 
     #[inline(always)]

@@ -1,10 +1,8 @@
 //! Bias, dropout and residual in one pass over memory, and the gradient of the bias (contract section 9).
 
-use core::ops::Range;
-
 use rayon::prelude::*;
 
-use super::decide::{Decide, Decision, KeepByte};
+use super::decide::{Decision, Dropped, KeepByte, Make, store};
 use super::job::{Data, TASK, compute, training};
 use super::words::{Compute, Instructions, READ};
 use crate::fused::{Neighbours, ROWS_OF_A_SUM, check_rows};
@@ -123,24 +121,25 @@ impl<'a, T: Element> Bias<'a, T> {
 }
 
 /// `y = residual + D(x + bias)`.
-pub(super) struct FusedInto<'f, 'a, T> {
-    pub(super) fused: &'f Fused<'a, T>,
-    pub(super) y: &'f mut [T],
-    pub(super) scale: f32,
-}
-
-impl<T: Element> Decide for FusedInto<'_, '_, T> {
+impl<T: Element> Make<T> for Dropped<&Fused<'_, T>> {
     #[inline(always)]
-    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+    fn make<L: Decision, const PAST: bool>(
+        &self,
+        instructions: impl Instructions,
+        at: usize,
+        lanes: &[L],
+        limit: u32,
+        y: &mut [T],
+    ) {
         let Fused {
             x,
             ref bias,
             residual,
             column,
-        } = *self.fused;
+        } = *self.of;
         let range = at..at + lanes.len();
         let (x_chunks, x_rest) = x[range.clone()].as_chunks();
-        let (y_chunks, y_rest) = self.y[range.clone()].as_chunks_mut();
+        let (y_chunks, y_rest) = y.as_chunks_mut();
         let (lanes_chunks, lanes_rest) = lanes.as_chunks();
         let (residual_chunks, residual_rest) = residual.map(|residual| residual[range].as_chunks()).unzip();
         let row = bias.as_ref().map_or(usize::MAX, |bias| bias.row.len());
@@ -160,7 +159,7 @@ impl<T: Element> Decide for FusedInto<'_, '_, T> {
             if let Some(residual) = residual_chunks {
                 sum = instructions.sums(sum, T::widened_32(residual[i], instructions));
             }
-            *y = T::narrowed_32(sum, instructions);
+            store::<T, PAST>(instructions, T::narrowed_32(sum, instructions), y);
         }
         for (i, ((x, y), lane)) in x_rest.iter().zip(y_rest).zip(lanes_rest).enumerate() {
             let bias = bias.as_ref().map(|bias| bias.row[(column + i) % row].widened());
@@ -172,11 +171,12 @@ impl<T: Element> Decide for FusedInto<'_, '_, T> {
     }
 
     #[inline(always)]
-    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+    fn make_alike(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
         let alike = KeepByte::alike(keep);
-        for at in range.clone().step_by(alike.len()) {
-            let len = alike.len().min(range.end - at);
-            self.decide(instructions, at, &alike[..len], 0);
+        let mut at = at;
+        for y in y.chunks_mut(alike.len()) {
+            self.make::<KeepByte, false>(instructions, at, &alike[..y.len()], 0, y);
+            at += y.len();
         }
     }
 }

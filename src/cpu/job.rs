@@ -1,12 +1,15 @@
 //! A job: elements, what decides about them and what is done with them; cut for threads, and run with the instructions
 //! that the processor has.
 
+use core::ops::Range;
+
 use half::{bf16, f16};
 
 use super::decide::{
-    Apart, Buffer, Decide, InPlace, Keep, KeepByte, Run, Seeded, Streamed, before_line, draw, pack_bits, unpack_bits,
+    Buffer, Decide, Dropped, InPlace, Keep, KeepByte, Made, Make, Run, Seeded, Streamed, before_line, draw, pack_bits,
+    unpack_bits,
 };
-use super::fused::{Fused, FusedInto};
+use super::fused::Fused;
 use super::mapped::{self, Runs, Way, draw_mapped};
 use super::words::{Compute, Instructions, Portable, READ, WORDS, WRITE};
 #[cfg(target_arch = "x86_64")]
@@ -54,22 +57,50 @@ enum InOneGo<'a> {
 
 impl InOneGo<'_> {
     #[inline(always)]
-    fn decide(self, first: u64, len: usize, instructions: impl Instructions, decide: &mut impl Decide) {
+    fn decide(self, first: u64, range: Range<usize>, instructions: impl Instructions, decide: &mut impl Decide) {
         match self {
             Self::Run(dropout) => instructions.apart(Run {
                 dropout: &dropout,
                 first,
-                range: 0..len,
+                range,
                 decide,
             }),
             Self::Runs(dropout, map) => instructions.apart(Runs {
                 dropout,
                 map,
                 first,
-                len,
+                range,
                 decide,
             }),
         }
+    }
+
+    /// Decides and stores; with `streams` past the caches.
+    #[inline(always)]
+    fn make<T: Element, M: Make<T>>(
+        self,
+        first: u64,
+        instructions: impl Instructions,
+        make: M,
+        y: &mut [T],
+        streams: bool,
+    ) {
+        let len = y.len();
+        if !streams {
+            return self.decide(first, 0..len, instructions, &mut Made { make, y });
+        }
+        // What comes before the first cache line of one run for itself, so that pieces begin at one.
+        let head = match self {
+            Self::Run(_) => before_line(y),
+            Self::Runs(..) => 0,
+        };
+        let mut made = Made { make, y };
+        self.decide(first, 0..head, instructions, &mut made);
+        let Made { make, y } = made;
+        let buffer = Buffer([T::zeroed(); WORDS * 4]);
+        let first = first + head as u64;
+        self.decide(first, head..len, instructions, &mut Streamed { make, y, buffer });
+        instructions.streamed();
     }
 }
 
@@ -291,33 +322,17 @@ impl<T: Element> Compute for Job<'_, T> {
         let scale = self.scale;
         // The common case in one go: drawn, applied, nothing stored.
         if let (Some(in_one_go), Sink::None) = (self.source.in_one_go(), &self.sink) {
-            let (first, len) = (self.first as u64, self.len);
+            let (first, len, streams) = (self.first as u64, self.len, self.streams);
             match &mut self.data {
-                Data::Apart(x, y) if self.streams => {
-                    // Of one run, what comes before the first cache line for itself, so that pieces begin at one.
-                    let head = match in_one_go {
-                        InOneGo::Run(_) => before_line(y),
-                        InOneGo::Runs(..) => 0,
-                    };
-                    let ((x_head, x), (y_head, y)) = (x.split_at(head), y.split_at_mut(head));
-                    let mut apart = Apart {
-                        x: x_head,
-                        y: y_head,
-                        scale,
-                    };
-                    in_one_go.decide(first, head, instructions, &mut apart);
-                    let buffer = Buffer([T::zeroed(); WORDS * 4]);
-                    let mut streamed = Streamed { x, y, scale, buffer };
-                    in_one_go.decide(first + head as u64, len - head, instructions, &mut streamed);
-                    return instructions.streamed();
-                }
                 Data::Apart(x, y) => {
-                    return in_one_go.decide(first, len, instructions, &mut Apart { x, y, scale });
+                    let make = Dropped { of: *x, scale };
+                    return in_one_go.make(first, instructions, make, y, streams);
                 }
-                Data::InPlace(y) => return in_one_go.decide(first, len, instructions, &mut InPlace { y, scale }),
                 Data::Fused(fused, y) => {
-                    return in_one_go.decide(first, len, instructions, &mut FusedInto { fused, y, scale });
+                    let make = Dropped { of: &*fused, scale };
+                    return in_one_go.make(first, instructions, make, y, streams);
                 }
+                Data::InPlace(y) => return in_one_go.decide(first, 0..len, instructions, &mut InPlace { y, scale }),
                 Data::None => {}
             }
         }
@@ -365,9 +380,15 @@ impl<T: Element> Compute for Job<'_, T> {
             let keep = &*keep;
             let decisions: &[KeepByte] = bytemuck::cast_slice(keep);
             match &mut self.data {
-                Data::Apart(x, y) => Apart { x, y, scale }.decide(instructions, at, decisions, 0),
+                Data::Apart(x, y) => {
+                    let make = Dropped { of: *x, scale };
+                    Made { make, y }.decide(instructions, at, decisions, 0);
+                }
                 Data::InPlace(y) => InPlace { y, scale }.decide(instructions, at, decisions, 0),
-                Data::Fused(fused, y) => FusedInto { fused, y, scale }.decide(instructions, at, decisions, 0),
+                Data::Fused(fused, y) => {
+                    let make = Dropped { of: &*fused, scale };
+                    Made { make, y }.decide(instructions, at, decisions, 0);
+                }
                 Data::None => {}
             }
             match &mut self.sink {
@@ -408,7 +429,7 @@ pub(super) fn streams<T: Element>(
 
 /// Whether the output is one run of the stream, of which a block begins where a cache line does.
 pub(super) fn is_in_step<T>(draw: &Draw<'_>, data: &Data<'_, T>) -> bool {
-    let Data::Apart(_, y) = data else {
+    let (Data::Apart(_, y) | Data::Fused(_, y)) = data else {
         return false;
     };
     let lanes = draw.dropout.probability.random_bits().lanes();

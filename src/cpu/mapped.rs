@@ -1,6 +1,8 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
+use core::ops::Range;
+
 use super::decide::{Decide, Decision, Keep, Run};
 use super::job::{Fetch, TASK, TILE};
 use super::words::{BATCH, Blocks, Compute, Instructions, Sequence, WORDS, Words};
@@ -85,12 +87,12 @@ fn at_most(length: u64, most: usize) -> usize {
     usize::try_from(length).map_or(most, |length| length.min(most))
 }
 
-/// Decides `len` elements from local index `first` on, whose runs are long or share a decision each.
+/// Decides elements of a range whose runs are long or share a decision each. The first has local index `first`.
 pub(super) struct Runs<'a, D> {
     pub(super) dropout: &'a Dropout,
     pub(super) map: &'a IndexMap,
     pub(super) first: u64,
-    pub(super) len: usize,
+    pub(super) range: Range<usize>,
     pub(super) decide: &'a mut D,
 }
 
@@ -101,25 +103,25 @@ impl<D: Decide> Compute for Runs<'_, D> {
             dropout,
             map,
             first,
-            len,
+            range,
             decide,
         } = self;
         if Lanes::all_alike(dropout).is_some() {
             return instructions.apart(Run {
                 dropout,
                 first: 0,
-                range: 0..len,
+                range,
                 decide,
             });
         }
         let mut runs = map.runs(first);
-        let mut at = 0;
+        let (mut at, stop) = (range.start, range.end);
         let row = row_of(map);
         let lanes = Lanes::of(dropout);
         if row.stride == 1 && row.length >= 4 * lanes.count * BATCH as u64 {
-            while at < len {
+            while at < stop {
                 let (index, left) = runs.next_run();
-                let range = at..at + at_most(left, len - at);
+                let range = at..at + at_most(left, stop - at);
                 at = range.end;
                 let start = dropout.with_element_offset(dropout.element_offset + index);
                 instructions.apart(Run {
@@ -133,25 +135,25 @@ impl<D: Decide> Compute for Runs<'_, D> {
         }
         if row.stride == 1 {
             match dropout.probability.random_bits() {
-                RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, len, instructions, decide),
-                RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, len, instructions, decide),
-                RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, len, instructions, decide),
+                RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, range, instructions, decide),
+                RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, range, instructions, decide),
+                RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, range, instructions, decide),
             }
             return;
         }
         let sequence = Sequence::of(dropout);
-        while at < len {
+        while at < stop {
             // As many runs as blocks are drawn at a time.
             let mut places = [(0, 0); BATCH];
-            let mut ends = [len; BATCH];
+            let mut ends = [stop; BATCH];
             let mut end = at;
             for (place, run_end) in places.iter_mut().zip(&mut ends) {
-                if end == len {
+                if end == stop {
                     break;
                 }
                 let (index, left) = runs.next_run();
                 *place = lanes.place(dropout.element_offset + index);
-                end += at_most(left, len - end);
+                end += at_most(left, stop - end);
                 *run_end = end;
             }
             let words = blocks(&sequence, &places.map(|(block, _)| block), instructions);
@@ -169,28 +171,27 @@ fn decide_rows<L: Decision>(
     dropout: &Dropout,
     limit: u32,
     mut runs: index_map::Runs<'_>,
-    len: usize,
+    range: Range<usize>,
     instructions: impl Instructions,
     decide: &mut impl Decide,
 ) {
     let sequence = Sequence::of(dropout);
     let lanes_a_block = 16 / size_of::<L>();
     let (mut block, mut skipped, mut left) = (0, 0, 0);
-    let mut planned = 0;
-    let mut at = 0;
-    while at < len {
+    let (mut planned, mut at, stop) = (range.start, range.start, range.end);
+    while at < stop {
         let mut numbers = [0u64; BATCH];
         // Where a row, or what is left of it, begins in the drawn lanes, and how long it is.
         let mut parts = [(0, 0); BATCH];
         let mut count = 0;
         let mut used = 0;
-        while used < BATCH && planned < len {
+        while used < BATCH && planned < stop {
             if left == 0 {
                 let (index, length) = runs.next_run();
                 let g = dropout.element_offset.wrapping_add(index);
                 block = g / lanes_a_block as u64;
                 skipped = (g % lanes_a_block as u64) as usize;
-                left = at_most(length, len - planned);
+                left = at_most(length, stop - planned);
             }
             let most = (BATCH - used) * lanes_a_block - skipped;
             let part = left.min(most);
@@ -232,13 +233,13 @@ pub(super) fn draw_mapped(
     match (Way::of(map), Lanes::all_alike(dropout)) {
         (_, Some(alike)) => keep.fill(u8::from(alike)),
         (Way::Runs | Way::Shared, None) => {
-            let len = keep.len();
+            let range = 0..keep.len();
             let decide = &mut Keep { keep };
             instructions.apart(Runs {
                 dropout,
                 map,
                 first,
-                len,
+                range,
                 decide,
             });
         }

@@ -1,5 +1,7 @@
 //! Both beside the portable path.
 
+use core::ops::Range;
+
 use half::{bf16, f16};
 
 use super::*;
@@ -35,6 +37,9 @@ impl Set {
         }
     }
 }
+
+/// Where outputs begin that go past the caches: anywhere in a line. Nowhere under Miri: such stores are assembly.
+const SHIFTS: Range<usize> = if cfg!(miri) { 0..0 } else { 1..20 };
 
 /// Starts around carries of the low and of both words; nothing in them is symmetric.
 const STARTS: [u64; 8] = [
@@ -239,15 +244,27 @@ fn check_fused<T: Element>(x: &[T]) {
             let map = IndexMap::new(&[rows as u64, columns as u64], &[1, 0]).expect("a map");
             let dropout = crate::Dropout::new(0.3, 5).expect("a probability");
             for draw in [Draw::from(&dropout), dropout.over(&map)] {
-                let run = |set: Set| {
-                    let mut y = vec![T::zeroed(); elements];
-                    set.compute(training(draw, elements, Data::Fused(fused, &mut y)));
+                // Past the caches as well, to anywhere in a line; what is beside it stays as it is.
+                let run = |set: Set, streams, shift| {
+                    let mut y = vec![x[0]; elements + 40];
+                    let job = Job {
+                        streams,
+                        ..training(draw, elements, Data::Fused(fused, &mut y[shift..][..elements]))
+                    };
+                    set.compute(job);
                     bytemuck::cast_slice::<T, u8>(&y).to_vec()
                 };
-                let expected = run(Set::Portable);
-                for set in Set::all() {
-                    let shape = format!("{columns} columns, {} {}", bias.is_some(), residual.is_some());
-                    assert_eq!(run(set), expected, "{set:?}, {shape}");
+                let streamed = SHIFTS.map(|shift| (true, shift));
+                for (streams, shift) in [(false, 0)].into_iter().chain(streamed) {
+                    let expected = run(Set::Portable, false, shift);
+                    for set in Set::all() {
+                        let shape = format!("{columns} columns, {} {}", bias.is_some(), residual.is_some());
+                        assert_eq!(
+                            run(set, streams, shift),
+                            expected,
+                            "{set:?}, {shape}, {streams}, {shift}"
+                        );
+                    }
                 }
             }
         }
@@ -297,10 +314,8 @@ fn jobs_equal_the_portable_ones() {
     let x: Vec<f32> = (0..5000).map(|i| i as f32 - 2500.0).collect();
     for random_bits in RandomBits::ALL {
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
-        // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is. Not under Miri:
-        // such stores are assembly.
-        let shifts = if cfg!(miri) { 0..0 } else { 1..20 };
-        let streamed = shifts.map(|shift| (None, true, shift));
+        // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
+        let streamed = SHIFTS.map(|shift| (None, true, shift));
         // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
         let strides: [(&[u64], &[u64]); 6] = [
             (&[50, 100], &[400, 1]),
@@ -458,6 +473,15 @@ fn blocks_and_lines_begin_together_or_not() {
                 };
                 let data = Data::Apart(&x[..], &mut y[start..][..40]);
                 assert_eq!(is_in_step(&draw, &data), expected, "{offset}, {start}, {map:?}");
+                let fused = Fused::new(
+                    &x[..],
+                    Neighbours {
+                        bias: None,
+                        residual: None,
+                    },
+                );
+                let data = Data::Fused(fused, &mut y[start..][..40]);
+                assert_eq!(is_in_step(&draw, &data), expected, "{offset}, {start}, {map:?}, fused");
             }
         }
     }

@@ -4,14 +4,13 @@ use core::arch::x86_64::{
     __m128i, __m256i, __m512, __m512i, _CMP_UNORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128,
     _mm256_cmple_epu8_mask, _mm256_maskz_set1_epi8, _mm256_set1_epi8, _mm256_test_epi8_mask, _mm512_add_epi32,
     _mm512_add_epi64, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-    _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi32_epi16,
-    _mm512_cvtepi64_epi32, _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16,
-    _mm512_mask_blend_epi32, _mm512_mask_ternarylogic_epi32, _mm512_maskz_mul_round_ps,
-    _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16,
-    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_epi32,
-    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64,
-    _mm512_test_epi32_mask, _mm512_unpackhi_epi16, _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64,
-    _mm512_xor_si512,
+    _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi64_epi32,
+    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
+    _mm512_mask_ternarylogic_epi32, _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32,
+    _mm512_permutex2var_epi16, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16, _mm512_set1_epi32,
+    _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_slli_epi32,
+    _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 use core::hint::black_box;
 use core::ops::Range;
@@ -394,13 +393,18 @@ fn narrowed_f32(wide: [f32; 32]) -> [f32; 32] {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 fn narrowed_bf16(wide: [f32; 32]) -> [bf16; 32] {
+    // Of each 32-bit lane of both registers, one after the other.
+    const UPPER_HALVES: [u16; 32] = {
+        let mut places = [1; 32];
+        let mut i = 1;
+        while i < 32 {
+            places[i] = places[i - 1] + 2;
+            i += 1;
+        }
+        places
+    };
     let [low, high]: [__m512; 2] = bytemuck::cast(wide);
-    bytemuck::cast([narrowed_bf16_half(low), narrowed_bf16_half(high)])
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-#[inline]
-fn narrowed_bf16_half(wide: __m512) -> __m256i {
-    let rounded = rounded_to_upper_half(with_canonical_nans(wide));
-    _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
+    let low = rounded_to_upper_half(with_canonical_nans(low));
+    let high = rounded_to_upper_half(with_canonical_nans(high));
+    bytemuck::cast(_mm512_permutex2var_epi16(low, bytemuck::cast(UPPER_HALVES), high))
 }

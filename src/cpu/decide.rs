@@ -280,14 +280,22 @@ pub(super) fn before_line<T>(elements: &[T]) -> usize {
 
 /// [`Made`], past the caches: from the registers where pieces begin at a cache line, else by way of a buffer.
 pub(super) struct Streamed<'a, T, M> {
-    pub(super) make: M,
-    pub(super) y: &'a mut [T],
-    pub(super) buffer: Buffer<T>,
+    make: M,
+    y: &'a mut [T],
+    buffer: Buffer<T>,
 }
 
-/// As many elements as the words drawn at a time decide at most, aligned as [`Words`] are.
+/// Aligned as [`Words`] are.
 #[repr(align(64))]
-pub(super) struct Buffer<T>(pub(super) [T; WORDS * 4]);
+struct Buffer<T>([T; KEEP]);
+
+impl<'a, T: Element, M> Streamed<'a, T, M> {
+    #[inline(always)]
+    pub(super) fn new(make: M, y: &'a mut [T]) -> Self {
+        let buffer = Buffer([T::zeroed(); KEEP]);
+        Self { make, y, buffer }
+    }
+}
 
 impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
     #[inline(always)]
@@ -357,6 +365,83 @@ impl Decide for Keep<'_> {
     #[inline(always)]
     fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
         self.keep[range].fill(u8::from(keep));
+    }
+}
+
+/// Decisions as bits, of elements that come one after the other.
+pub(super) struct KeepBits<'a> {
+    pub(super) bits: &'a mut [u32],
+}
+
+impl KeepBits<'_> {
+    /// Those of up to 32 elements; bits that belong to none are 0.
+    #[inline(always)]
+    fn put(&mut self, at: usize, kept: u32) {
+        let (word, bit) = (at / 32, at % 32);
+        if bit == 0 {
+            self.bits[word] = kept;
+            return;
+        }
+        self.bits[word] |= kept << bit;
+        if let Some(next) = self.bits.get_mut(word + 1) {
+            *next = kept >> (32 - bit);
+        }
+    }
+}
+
+impl Decide for KeepBits<'_> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, mut at: usize, lanes: &[L], limit: u32) {
+        let (lanes, lanes_rest) = lanes.as_chunks();
+        for lanes in lanes {
+            self.put(at, instructions.bits(L::kept_32(lanes, limit, instructions)));
+            at += lanes.len();
+        }
+        if !lanes_rest.is_empty() {
+            let mut kept = 0;
+            for (bit, lane) in lanes_rest.iter().enumerate() {
+                kept |= u32::from(lane.is_kept(limit)) << bit;
+            }
+            self.put(at, kept);
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let mut at = range.start;
+        while at < range.end {
+            let len = (32 - at % 32).min(range.end - at);
+            self.put(at, if keep { u32::MAX >> (32 - len) } else { 0 });
+            at += len;
+        }
+    }
+}
+
+/// Decisions that are not stored.
+pub(super) struct Nowhere;
+
+impl Decide for Nowhere {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, _instructions: impl Instructions, _at: usize, _lanes: &[L], _limit: u32) {}
+
+    #[inline(always)]
+    fn decide_all(&mut self, _instructions: impl Instructions, _range: Range<usize>, _keep: bool) {}
+}
+
+/// One and the other.
+pub(super) struct Both<A, B>(pub(super) A, pub(super) B);
+
+impl<A: Decide, B: Decide> Decide for Both<A, B> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        self.0.decide(instructions, at, lanes, limit);
+        self.1.decide(instructions, at, lanes, limit);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        self.0.decide_all(instructions, range.clone(), keep);
+        self.1.decide_all(instructions, range, keep);
     }
 }
 
@@ -472,25 +557,78 @@ struct TakeLanes<'d, D, I, L> {
 impl<D: Decide, I: Instructions, L: Decision> TakeWords for TakeLanes<'_, D, I, L> {
     #[inline(always)]
     fn take(&mut self, words: &[u32; WORDS]) {
-        let mut words = Words(*words);
-        if cfg!(target_endian = "big") && size_of::<L>() < 4 {
-            words.0 = words.0.map(u32::to_le);
-        }
-        let at = self.run.start;
-        let lanes: &[L] = bytemuck::cast_slice(&words.0);
+        let words_in_order = in_order::<L>(words);
+        let lanes: &[L] = bytemuck::cast_slice(&words_in_order.0);
         if self.skipped == 0 && lanes.len() <= self.run.len() {
             // Of a length that the compiler knows, so that the words stay in registers.
+            let at = self.run.start;
             self.run.start += lanes.len();
             self.decide.decide(self.instructions, at, lanes, self.limit);
-            return;
+        } else {
+            self.take_seldom(words);
         }
-        // Words somewhere in memory, or those above would be there, too.
-        let words = Words(words.0);
+    }
+
+    #[inline(always)]
+    fn take_seldom(&mut self, words: &[u32; WORDS]) {
+        let words = in_order::<L>(words);
         let lanes: &[L] = bytemuck::cast_slice(&words.0);
+        let at = self.run.start;
         let len = self.run.len().min(lanes.len() - self.skipped);
-        let lanes = &lanes[self.skipped..self.skipped + len];
+        let mut keep = [0; KEEP];
+        let keep = &mut keep[..len];
+        self.instructions.apart(ToBytes {
+            lanes: &lanes[self.skipped..][..len],
+            limit: self.limit,
+            keep: &mut *keep,
+        });
+        self.instructions.apart(DecideBytes {
+            at,
+            keep: bytemuck::cast_slice(keep),
+            decide: self.decide,
+        });
         self.run.start += len;
         self.skipped = 0;
-        self.decide.decide(self.instructions, at, lanes, self.limit);
+    }
+}
+
+/// Little-endian, where lanes are parts of words.
+#[inline(always)]
+pub(super) fn in_order<L>(words: &[u32; WORDS]) -> Words {
+    if cfg!(target_endian = "big") && size_of::<L>() < 4 {
+        Words(words.map(u32::to_le))
+    } else {
+        Words(*words)
+    }
+}
+
+/// As many decisions as [`WORDS`] words are at most.
+const KEEP: usize = WORDS * 4;
+
+/// Lanes to decisions as bytes.
+struct ToBytes<'a, L> {
+    lanes: &'a [L],
+    limit: u32,
+    keep: &'a mut [u8],
+}
+
+impl<L: Decision> Compute for ToBytes<'_, L> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        Keep { keep: self.keep }.decide(instructions, 0, self.lanes, self.limit);
+    }
+}
+
+/// [`Decide::decide`] where it is come to seldom: one function for all widths of random bits.
+struct DecideBytes<'a, D> {
+    at: usize,
+    keep: &'a [KeepByte],
+    decide: &'a mut D,
+}
+
+impl<D: Decide> Compute for DecideBytes<'_, D> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        self.decide.decide(instructions, self.at, self.keep, 0);
     }
 }

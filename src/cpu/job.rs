@@ -6,12 +6,12 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::decide::{
-    Buffer, Decide, Dropped, InPlace, Keep, KeepByte, Made, Make, Run, Seeded, Streamed, before_line, draw, pack_bits,
-    unpack_bits,
+    Both, Decide, Dropped, InPlace, Keep, KeepBits, KeepByte, Made, Make, Nowhere, Run, Seeded, Streamed, before_line,
+    pack_bits, unpack_bits,
 };
 use super::fused::Fused;
 use super::mapped::{self, Runs, Way, draw_mapped};
-use super::words::{Compute, Instructions, Portable, READ, WORDS, WRITE};
+use super::words::{Compute, Instructions, Portable, READ, WRITE};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use crate::draw::Seeds;
@@ -35,81 +35,23 @@ pub(super) enum Source<'a> {
     All,
 }
 
-impl<'a> Source<'a> {
-    /// What needs no decisions kept on the way to where they are applied, if it is that.
-    fn in_one_go(self) -> Option<InOneGo<'a>> {
-        match self {
-            Source::Drawn(dropout) => Some(InOneGo::Run(dropout)),
-            Source::Mapped(dropout, map) if matches!(Way::of(map), Way::Runs | Way::Shared) => {
-                Some(InOneGo::Runs(dropout, map))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// One run of the stream, or long ones.
+/// What is decided piece by piece.
 #[derive(Clone, Copy)]
-enum InOneGo<'a> {
-    Run(Dropout),
-    Runs(&'a Dropout, &'a IndexMap),
+enum ByPieces<'a> {
+    Mapped(&'a Dropout, &'a IndexMap),
+    Seeded(Draw<'a>, Seeds<'a>),
+    Bits(&'a [u32]),
+    Bytes(&'a [u8]),
+    All,
 }
 
-impl InOneGo<'_> {
-    #[inline(always)]
-    fn decide(self, first: u64, range: Range<usize>, instructions: impl Instructions, decide: &mut impl Decide) {
-        match self {
-            Self::Run(dropout) => instructions.apart(Run {
-                dropout: &dropout,
-                first,
-                range,
-                decide,
-            }),
-            Self::Runs(dropout, map) => instructions.apart(Runs {
-                dropout,
-                map,
-                first,
-                range,
-                decide,
-            }),
-        }
-    }
-
-    /// Decides and stores; with `streams` past the caches.
-    #[inline(always)]
-    fn make<T: Element, M: Make<T>>(
-        self,
-        first: u64,
-        instructions: impl Instructions,
-        make: M,
-        y: &mut [T],
-        streams: bool,
-    ) {
-        let len = y.len();
-        if !streams {
-            return self.decide(first, 0..len, instructions, &mut Made { make, y });
-        }
-        // What comes before the first cache line of one run for itself, so that pieces begin at one.
-        let head = match self {
-            Self::Run(_) => before_line(y),
-            Self::Runs(..) => 0,
-        };
-        let mut made = Made { make, y };
-        self.decide(first, 0..head, instructions, &mut made);
-        let Made { make, y } = made;
-        let buffer = Buffer([T::zeroed(); WORDS * 4]);
-        let first = first + head as u64;
-        self.decide(first, head..len, instructions, &mut Streamed { make, y, buffer });
-        instructions.streamed();
-    }
-}
-
-/// What they are applied to.
+/// What they are applied to, and where they are stored.
 pub(super) enum Data<'a, T> {
     Apart(&'a [T], &'a mut [T]),
+    Stored(&'a [T], &'a mut [T], Sink<'a>),
     InPlace(&'a mut [T]),
     Fused(Fused<'a, T>, &'a mut [T]),
-    None,
+    Mask(Sink<'a>),
 }
 
 impl<T: Element> Data<'_, T> {
@@ -117,7 +59,7 @@ impl<T: Element> Data<'_, T> {
     #[inline(always)]
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
         match self {
-            Data::Apart(x, y) => {
+            Data::Apart(x, y) | Data::Stored(x, y, _) => {
                 instructions.fetch::<READ, _>(x, at, len);
                 instructions.fetch::<WRITE, _>(y, at, len);
             }
@@ -126,7 +68,7 @@ impl<T: Element> Data<'_, T> {
                 fused.fetch(instructions, at, len);
                 instructions.fetch::<WRITE, _>(y, at, len);
             }
-            Data::None => {}
+            Data::Mask(_) => {}
         }
     }
 }
@@ -161,9 +103,32 @@ impl Fetch for NothingAhead {
 
 /// Where they are stored.
 pub(super) enum Sink<'a> {
-    None,
     Bits(&'a mut [u32]),
     Bytes(&'a mut [u8]),
+}
+
+impl Sink<'_> {
+    fn split_at(self, middle: usize) -> (Self, Self) {
+        match self {
+            Sink::Bits(bits) => {
+                let (a, b) = bits.split_at_mut(middle / 32);
+                (Sink::Bits(a), Sink::Bits(b))
+            }
+            Sink::Bytes(bytes) => {
+                let (a, b) = bytes.split_at_mut(middle);
+                (Sink::Bytes(a), Sink::Bytes(b))
+            }
+        }
+    }
+
+    /// Those of elements from `at` on, a multiple of 32.
+    #[inline(always)]
+    fn store(&mut self, instructions: impl Instructions, at: usize, keep: &[u8]) {
+        match self {
+            Sink::Bits(bits) => pack_bits(instructions, keep, &mut bits[at / 32..]),
+            Sink::Bytes(bytes) => bytes[at..at + keep.len()].copy_from_slice(keep),
+        }
+    }
 }
 
 /// With the widest instructions that the processor has, in whichever thread and whatever that thread's floating-point
@@ -214,8 +179,7 @@ pub struct Job<'a, T> {
     pub(super) scale: f32,
     pub(super) source: Source<'a>,
     pub(super) data: Data<'a, T>,
-    pub(super) sink: Sink<'a>,
-    /// Whether the output goes past the caches, where nothing is stored beside it.
+    /// Whether the output goes past the caches, where it is made in one go.
     pub(super) streams: bool,
 }
 
@@ -238,6 +202,11 @@ impl<T: Element> Job<'_, T> {
                 let ((x, x_rest), (y, y_rest)) = (x.split_at(middle), y.split_at_mut(middle));
                 (Data::Apart(x, y), Data::Apart(x_rest, y_rest))
             }
+            Data::Stored(x, y, sink) => {
+                let ((x, x_rest), (y, y_rest)) = (x.split_at(middle), y.split_at_mut(middle));
+                let (sink, sink_rest) = sink.split_at(middle);
+                (Data::Stored(x, y, sink), Data::Stored(x_rest, y_rest, sink_rest))
+            }
             Data::InPlace(y) => {
                 let (y, y_rest) = y.split_at_mut(middle);
                 (Data::InPlace(y), Data::InPlace(y_rest))
@@ -246,18 +215,10 @@ impl<T: Element> Job<'_, T> {
                 let ((fused, fused_rest), (y, y_rest)) = (fused.split_at(middle), y.split_at_mut(middle));
                 (Data::Fused(fused, y), Data::Fused(fused_rest, y_rest))
             }
-            Data::None => (Data::None, Data::None),
-        };
-        let (sink, sink_rest) = match self.sink {
-            Sink::Bits(bits) => {
-                let (a, b) = bits.split_at_mut(middle / 32);
-                (Sink::Bits(a), Sink::Bits(b))
+            Data::Mask(sink) => {
+                let (sink, sink_rest) = sink.split_at(middle);
+                (Data::Mask(sink), Data::Mask(sink_rest))
             }
-            Sink::Bytes(bytes) => {
-                let (a, b) = bytes.split_at_mut(middle);
-                (Sink::Bytes(a), Sink::Bytes(b))
-            }
-            Sink::None => (Sink::None, Sink::None),
         };
         let rest = Job {
             first: self.first + middle,
@@ -265,7 +226,6 @@ impl<T: Element> Job<'_, T> {
             scale: self.scale,
             source: source_rest,
             data: data_rest,
-            sink: sink_rest,
             streams: self.streams,
         };
         let job = Job {
@@ -274,7 +234,6 @@ impl<T: Element> Job<'_, T> {
             scale: self.scale,
             source,
             data,
-            sink,
             streams: self.streams,
         };
         (job, rest)
@@ -298,45 +257,83 @@ impl<T: Element> Job<'_, T> {
             rayon::join(|| job.cut_and_run(), || rest.cut_and_run());
         }
     }
-
-    /// Elements decided before they are applied: as many as the words drawn at a time decide, so that
-    /// arithmetic and memory take short turns; a whole tile where those words would be cut.
-    fn piece(&self) -> usize {
-        let dropout = match self.source {
-            Source::Drawn(dropout) => dropout,
-            Source::Mapped(_, map) => return mapped::piece(map),
-            _ => return TILE,
-        };
-        let random_bits = dropout.probability.random_bits();
-        if dropout.element_offset.is_multiple_of(random_bits.lanes().into()) {
-            WORDS * 32 / random_bits.bits() as usize
-        } else {
-            TILE
-        }
-    }
 }
 
 impl<T: Element> Compute for Job<'_, T> {
     #[inline(always)]
     fn compute(mut self, instructions: impl Instructions) {
-        let scale = self.scale;
-        // The common case in one go: drawn, applied, nothing stored.
-        if let (Some(in_one_go), Sink::None) = (self.source.in_one_go(), &self.sink) {
-            let (first, len, streams) = (self.first as u64, self.len, self.streams);
-            match &mut self.data {
-                Data::Apart(x, y) => {
-                    let make = Dropped { of: *x, scale };
-                    return in_one_go.make(first, instructions, make, y, streams);
-                }
-                Data::Fused(fused, y) => {
-                    let make = Dropped { of: &*fused, scale };
-                    return in_one_go.make(first, instructions, make, y, streams);
-                }
-                Data::InPlace(y) => return in_one_go.decide(first, 0..len, instructions, &mut InPlace { y, scale }),
-                Data::None => {}
+        let source = match self.source {
+            // In one go: no decisions are kept on the way to where they are used.
+            Source::Drawn(dropout) => return self.compute_run(&dropout, instructions),
+            Source::Mapped(dropout, map) if matches!(Way::of(map), Way::Runs | Way::Shared) => {
+                let Some(left) = self.compute_runs(dropout, map, instructions) else {
+                    return;
+                };
+                self = left;
+                ByPieces::Mapped(dropout, map)
             }
+            Source::Mapped(dropout, map) => ByPieces::Mapped(dropout, map),
+            Source::Seeded(call, seeds) => ByPieces::Seeded(call, seeds),
+            Source::Bits(bits) => ByPieces::Bits(bits),
+            Source::Bytes(bytes) => ByPieces::Bytes(bytes),
+            Source::All => ByPieces::All,
+        };
+        self.compute_by_pieces(source, instructions);
+    }
+}
+
+impl<T: Element> Job<'_, T> {
+    /// One run of the stream.
+    #[inline(always)]
+    fn compute_run(self, dropout: &Dropout, instructions: impl Instructions) {
+        let (scale, streams) = (self.scale, self.streams);
+        let run = OneRun {
+            dropout,
+            first: self.first as u64,
+            instructions,
+        };
+        match self.data {
+            Data::Apart(x, y) => run.make(Dropped { of: x, scale }, y, streams, Nowhere),
+            Data::Stored(x, y, Sink::Bits(bits)) => run.make(Dropped { of: x, scale }, y, streams, KeepBits { bits }),
+            Data::Stored(x, y, Sink::Bytes(keep)) => run.make(Dropped { of: x, scale }, y, streams, Keep { keep }),
+            Data::Fused(ref fused, y) => run.make(Dropped { of: fused, scale }, y, streams, Nowhere),
+            Data::InPlace(y) => run.decide(0..self.len, &mut InPlace { y, scale }),
+            Data::Mask(Sink::Bits(bits)) => run.decide(0..self.len, &mut KeepBits { bits }),
+            Data::Mask(Sink::Bytes(keep)) => run.decide(0..self.len, &mut Keep { keep }),
         }
-        let piece = self.piece();
+    }
+
+    /// Runs that are long or share a decision each. Gives the job back where decisions are stored beside the output: for that,
+    /// too, the functions would take compilers much longer.
+    #[inline(always)]
+    fn compute_runs(self, dropout: &Dropout, map: &IndexMap, instructions: impl Instructions) -> Option<Self> {
+        let (scale, streams) = (self.scale, self.streams);
+        let runs = SomeRuns {
+            dropout,
+            map,
+            first: self.first as u64,
+            len: self.len,
+            instructions,
+        };
+        match self.data {
+            Data::Apart(x, y) => runs.make(Dropped { of: x, scale }, y, streams),
+            Data::Fused(ref fused, y) => runs.make(Dropped { of: fused, scale }, y, streams),
+            Data::InPlace(y) => runs.decide(&mut InPlace { y, scale }),
+            Data::Mask(Sink::Bits(bits)) => runs.decide(&mut KeepBits { bits }),
+            Data::Mask(Sink::Bytes(keep)) => runs.decide(&mut Keep { keep }),
+            Data::Stored(..) => return Some(self),
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn compute_by_pieces(mut self, source: ByPieces<'_>, instructions: impl Instructions) {
+        let scale = self.scale;
+        // Elements decided before they are applied.
+        let piece = match source {
+            ByPieces::Mapped(_, map) => mapped::piece(map),
+            _ => TILE,
+        };
         let (mut tile, mut longer) = ([0u8; TILE], Vec::new());
         let keep = if piece > TILE {
             longer.resize(piece.min(self.len), 0u8);
@@ -358,29 +355,25 @@ impl<T: Element> Compute for Job<'_, T> {
             if !draws_long {
                 ahead.fetch_next(piece);
             }
-            match self.source {
-                Source::Drawn(dropout) => {
-                    let first = (self.first + at) as u64;
-                    draw(&dropout, first, 0..keep.len(), instructions, &mut Keep { keep });
-                }
-                Source::Mapped(dropout, map) => {
+            match source {
+                ByPieces::Mapped(dropout, map) => {
                     let first = (self.first + at) as u64;
                     draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
                 }
-                Source::Seeded(call, seeds) => instructions.apart(Seeded {
+                ByPieces::Seeded(call, seeds) => instructions.apart(Seeded {
                     call,
                     seeds,
                     first: (self.first + at) as u64,
                     keep,
                 }),
-                Source::Bits(bits) => unpack_bits(instructions, &bits[at / 32..], keep),
-                Source::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
-                Source::All => keep.fill(1),
+                ByPieces::Bits(bits) => unpack_bits(instructions, &bits[at / 32..], keep),
+                ByPieces::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
+                ByPieces::All => keep.fill(1),
             }
             let keep = &*keep;
             let decisions: &[KeepByte] = bytemuck::cast_slice(keep);
             match &mut self.data {
-                Data::Apart(x, y) => {
+                Data::Apart(x, y) | Data::Stored(x, y, _) => {
                     let make = Dropped { of: *x, scale };
                     Made { make, y }.decide(instructions, at, decisions, 0);
                 }
@@ -389,15 +382,83 @@ impl<T: Element> Compute for Job<'_, T> {
                     let make = Dropped { of: &*fused, scale };
                     Made { make, y }.decide(instructions, at, decisions, 0);
                 }
-                Data::None => {}
+                Data::Mask(_) => {}
             }
-            match &mut self.sink {
-                Sink::Bits(bits) => pack_bits(instructions, keep, &mut bits[at / 32..]),
-                Sink::Bytes(bytes) => bytes[at..end].copy_from_slice(keep),
-                Sink::None => {}
+            if let Data::Stored(_, _, sink) | Data::Mask(sink) = &mut self.data {
+                sink.store(instructions, at, keep);
             }
             at = end;
         }
+    }
+}
+
+/// A job's elements where they are one run of the stream.
+#[derive(Clone, Copy)]
+struct OneRun<'a, I> {
+    dropout: &'a Dropout,
+    first: u64,
+    instructions: I,
+}
+
+impl<I: Instructions> OneRun<'_, I> {
+    #[inline(always)]
+    fn decide(self, range: Range<usize>, decide: &mut impl Decide) {
+        self.instructions.apart(Run {
+            dropout: self.dropout,
+            first: self.first + range.start as u64,
+            range,
+            decide,
+        });
+    }
+
+    /// With `streams` past the caches.
+    #[inline(always)]
+    fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool, sink: impl Decide) {
+        let len = y.len();
+        let mut made = Both(Made { make, y }, sink);
+        if !streams {
+            return self.decide(0..len, &mut made);
+        }
+        // What comes before the first cache line for itself, so that pieces begin at one.
+        let head = before_line(made.0.y);
+        self.decide(0..head, &mut made);
+        let Both(Made { make, y }, sink) = made;
+        self.decide(head..len, &mut Both(Streamed::new(make, y), sink));
+        self.instructions.streamed();
+    }
+}
+
+/// A job's elements where they are several runs.
+struct SomeRuns<'a, I> {
+    dropout: &'a Dropout,
+    map: &'a IndexMap,
+    first: u64,
+    len: usize,
+    instructions: I,
+}
+
+impl<I: Instructions> SomeRuns<'_, I> {
+    #[inline(always)]
+    fn decide(self, decide: &mut impl Decide) {
+        self.instructions.apart(Runs {
+            dropout: self.dropout,
+            map: self.map,
+            first: self.first,
+            len: self.len,
+            decide,
+        });
+    }
+
+    /// With `streams` past the caches.
+    #[inline(always)]
+    fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool) {
+        let instructions = self.instructions;
+        if !streams {
+            // As for one run, or that would be compiled twice.
+            return self.decide(&mut Both(Made { make, y }, Nowhere));
+        }
+        self.decide(&mut Both(Streamed::new(make, y), Nowhere));
+        instructions.streamed();
     }
 }
 
@@ -429,7 +490,7 @@ pub(super) fn streams<T: Element>(
 
 /// Whether the output is one run of the stream, of which a block begins where a cache line does.
 pub(super) fn is_in_step<T>(draw: &Draw<'_>, data: &Data<'_, T>) -> bool {
-    let (Data::Apart(_, y) | Data::Fused(_, y)) = data else {
+    let (Data::Apart(_, y) | Data::Stored(_, y, _) | Data::Fused(_, y)) = data else {
         return false;
     };
     let lanes = draw.dropout.probability.random_bits().lanes();
@@ -455,7 +516,6 @@ pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, da
             (Some(map), None) => Source::Mapped(dropout, map),
         },
         data,
-        sink: Sink::None,
         streams,
     }
 }

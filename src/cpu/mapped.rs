@@ -1,9 +1,7 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
-use core::ops::Range;
-
-use super::decide::{Decide, Decision, Keep, Run};
+use super::decide::{Decide, Decision, Keep, Run, in_order};
 use super::job::{Fetch, TASK, TILE};
 use super::words::{BATCH, Blocks, Compute, Instructions, Sequence, WORDS, Words};
 use crate::index_map::{self, Dimension};
@@ -87,12 +85,12 @@ fn at_most(length: u64, most: usize) -> usize {
     usize::try_from(length).map_or(most, |length| length.min(most))
 }
 
-/// Decides elements of a range whose runs are long or share a decision each. The first has local index `first`.
+/// Decides `len` elements from local index `first` on, whose runs are long or share a decision each.
 pub(super) struct Runs<'a, D> {
     pub(super) dropout: &'a Dropout,
     pub(super) map: &'a IndexMap,
     pub(super) first: u64,
-    pub(super) range: Range<usize>,
+    pub(super) len: usize,
     pub(super) decide: &'a mut D,
 }
 
@@ -103,25 +101,25 @@ impl<D: Decide> Compute for Runs<'_, D> {
             dropout,
             map,
             first,
-            range,
+            len,
             decide,
         } = self;
         if Lanes::all_alike(dropout).is_some() {
             return instructions.apart(Run {
                 dropout,
                 first: 0,
-                range,
+                range: 0..len,
                 decide,
             });
         }
         let mut runs = map.runs(first);
-        let (mut at, stop) = (range.start, range.end);
+        let mut at = 0;
         let row = row_of(map);
         let lanes = Lanes::of(dropout);
         if row.stride == 1 && row.length >= 4 * lanes.count * BATCH as u64 {
-            while at < stop {
+            while at < len {
                 let (index, left) = runs.next_run();
-                let range = at..at + at_most(left, stop - at);
+                let range = at..at + at_most(left, len - at);
                 at = range.end;
                 let start = dropout.with_element_offset(dropout.element_offset + index);
                 instructions.apart(Run {
@@ -135,25 +133,25 @@ impl<D: Decide> Compute for Runs<'_, D> {
         }
         if row.stride == 1 {
             match dropout.probability.random_bits() {
-                RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, range, instructions, decide),
-                RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, range, instructions, decide),
-                RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, range, instructions, decide),
+                RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, len, instructions, decide),
+                RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, len, instructions, decide),
+                RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, len, instructions, decide),
             }
             return;
         }
         let sequence = Sequence::of(dropout);
-        while at < stop {
+        while at < len {
             // As many runs as blocks are drawn at a time.
             let mut places = [(0, 0); BATCH];
-            let mut ends = [stop; BATCH];
+            let mut ends = [len; BATCH];
             let mut end = at;
             for (place, run_end) in places.iter_mut().zip(&mut ends) {
-                if end == stop {
+                if end == len {
                     break;
                 }
                 let (index, left) = runs.next_run();
                 *place = lanes.place(dropout.element_offset + index);
-                end += at_most(left, stop - end);
+                end += at_most(left, len - end);
                 *run_end = end;
             }
             let words = blocks(&sequence, &places.map(|(block, _)| block), instructions);
@@ -171,27 +169,28 @@ fn decide_rows<L: Decision>(
     dropout: &Dropout,
     limit: u32,
     mut runs: index_map::Runs<'_>,
-    range: Range<usize>,
+    len: usize,
     instructions: impl Instructions,
     decide: &mut impl Decide,
 ) {
     let sequence = Sequence::of(dropout);
     let lanes_a_block = 16 / size_of::<L>();
     let (mut block, mut skipped, mut left) = (0, 0, 0);
-    let (mut planned, mut at, stop) = (range.start, range.start, range.end);
-    while at < stop {
+    let mut planned = 0;
+    let mut at = 0;
+    while at < len {
         let mut numbers = [0u64; BATCH];
         // Where a row, or what is left of it, begins in the drawn lanes, and how long it is.
         let mut parts = [(0, 0); BATCH];
         let mut count = 0;
         let mut used = 0;
-        while used < BATCH && planned < stop {
+        while used < BATCH && planned < len {
             if left == 0 {
                 let (index, length) = runs.next_run();
                 let g = dropout.element_offset.wrapping_add(index);
                 block = g / lanes_a_block as u64;
                 skipped = (g % lanes_a_block as u64) as usize;
-                left = at_most(length, stop - planned);
+                left = at_most(length, len - planned);
             }
             let most = (BATCH - used) * lanes_a_block - skipped;
             let part = left.min(most);
@@ -209,9 +208,7 @@ fn decide_rows<L: Decision>(
         }
         let Words(words) = &mut Words([0; WORDS]);
         instructions.words_of(&sequence, &numbers, words);
-        if cfg!(target_endian = "big") && size_of::<L>() < 4 {
-            *words = words.map(u32::to_le);
-        }
+        let Words(words) = &in_order::<L>(words);
         let lanes: &[L] = bytemuck::cast_slice(words);
         for &(start, part) in &parts[..count] {
             decide.decide(instructions, at, &lanes[start..start + part], limit);
@@ -233,13 +230,13 @@ pub(super) fn draw_mapped(
     match (Way::of(map), Lanes::all_alike(dropout)) {
         (_, Some(alike)) => keep.fill(u8::from(alike)),
         (Way::Runs | Way::Shared, None) => {
-            let range = 0..keep.len();
+            let len = keep.len();
             let decide = &mut Keep { keep };
             instructions.apart(Runs {
                 dropout,
                 map,
                 first,
-                range,
+                len,
                 decide,
             });
         }

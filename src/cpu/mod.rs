@@ -155,12 +155,7 @@ pub fn forward_with_bit_mask<'a, T: Element>(
     draw.check(x.len() as u64)?;
     check_output("y", x.len(), y.len())?;
     check_bits(x.len(), mask)?;
-    let job = training(draw, x.len(), Data::Apart(x, y));
-    Job {
-        sink: Sink::Bits(mask),
-        ..job
-    }
-    .run();
+    training(draw, x.len(), Data::Stored(x, y, Sink::Bits(mask))).run();
     Ok(())
 }
 
@@ -190,12 +185,7 @@ pub fn forward_with_byte_mask<'a, T: Element>(
     draw.check(x.len() as u64)?;
     check_output("y", x.len(), y.len())?;
     check_bytes(x.len(), mask)?;
-    let job = training(draw, x.len(), Data::Apart(x, y));
-    Job {
-        sink: Sink::Bytes(mask),
-        ..job
-    }
-    .run();
+    training(draw, x.len(), Data::Stored(x, y, Sink::Bytes(mask))).run();
     Ok(())
 }
 
@@ -425,12 +415,7 @@ pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> 
     let draw = draw.into();
     draw.check(len as u64)?;
     check_bits(len, mask)?;
-    let job = training::<f32>(draw, len, Data::None);
-    Job {
-        sink: Sink::Bits(mask),
-        ..job
-    }
-    .run();
+    training::<f32>(draw, len, Data::Mask(Sink::Bits(mask))).run();
     Ok(())
 }
 
@@ -454,12 +439,7 @@ pub fn bit_mask<'a>(draw: impl Into<Draw<'a>>, len: usize, mask: &mut [u32]) -> 
 pub fn byte_mask<'a>(draw: impl Into<Draw<'a>>, mask: &mut [u8]) -> Result<(), SliceError> {
     let draw = draw.into();
     draw.check(mask.len() as u64)?;
-    let job = training::<f32>(draw, mask.len(), Data::None);
-    Job {
-        sink: Sink::Bytes(mask),
-        ..job
-    }
-    .run();
+    training::<f32>(draw, mask.len(), Data::Mask(Sink::Bytes(mask))).run();
     Ok(())
 }
 
@@ -522,7 +502,6 @@ fn run_inference<T: Element>(scale: f32, len: usize, data: Data<'_, T>) {
         scale,
         source: Source::All,
         data,
-        sink: Sink::None,
         streams: false,
     }
     .run();

@@ -69,6 +69,8 @@ pub trait Compute: Sized {
 pub trait TakeWords {
     /// The next piece.
     fn take(&mut self, words: &[u32; WORDS]);
+    /// The same, for places that are seldom come to: short rather than fast.
+    fn take_seldom(&mut self, words: &[u32; WORDS]);
 }
 
 /// An instruction set that the processor has.

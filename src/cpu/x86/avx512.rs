@@ -140,7 +140,7 @@ fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl
         first = first.wrapping_add((alike * WORDS / 4) as u64);
         pieces -= alike;
         if alike == 0 {
-            take.take(&portable_words(sequence, first).0);
+            take.take_seldom(&portable_words(sequence, first).0);
             first = first.wrapping_add((WORDS / 4) as u64);
             pieces -= 1;
         }

@@ -57,6 +57,10 @@ impl TakeWords for Vec<u32> {
     fn take(&mut self, words: &[u32; WORDS]) {
         self.extend(words);
     }
+
+    fn take_seldom(&mut self, words: &[u32; WORDS]) {
+        self.take(words);
+    }
 }
 
 fn check(instructions: impl Instructions) {
@@ -315,7 +319,7 @@ fn jobs_equal_the_portable_ones() {
     for random_bits in RandomBits::ALL {
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
         // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
-        let streamed = SHIFTS.map(|shift| (None, true, shift));
+        let streamed = SHIFTS.flat_map(|shift| stores.map(|store| (store, true, shift)));
         // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
         let strides: [(&[u64], &[u64]); 6] = [
             (&[50, 100], &[400, 1]),
@@ -345,15 +349,15 @@ fn jobs_equal_the_portable_ones() {
             };
             let run = |set: Set, streams| {
                 let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
-                let sink = match store {
-                    None => Sink::None,
-                    Some(MaskFormat::Bits) => Sink::Bits(&mut bits),
-                    Some(MaskFormat::Bytes) => Sink::Bytes(&mut bytes),
+                let out = &mut y[shift..][..5000];
+                let data = match store {
+                    None => Data::Apart(&x, out),
+                    Some(MaskFormat::Bits) => Data::Stored(&x, out, Sink::Bits(&mut bits)),
+                    Some(MaskFormat::Bytes) => Data::Stored(&x, out, Sink::Bytes(&mut bytes)),
                 };
                 let job = Job {
-                    sink,
                     streams,
-                    ..training(draw, 5000, Data::Apart(&x, &mut y[shift..][..5000]))
+                    ..training(draw, 5000, data)
                 };
                 set.compute(job);
                 (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
-use super::words::{Compute, Instructions, Sequence, TakeWords, WORDS, Words};
+use super::words::{BATCH, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits};
 
@@ -520,34 +520,59 @@ impl Compute for Seeded<'_> {
 fn draw_lanes<L: Decision>(
     dropout: &Dropout,
     first: u64,
-    run: Range<usize>,
+    mut run: Range<usize>,
     instructions: impl Instructions,
     decide: &mut impl Decide,
     limit: u32,
 ) {
-    let lanes_a_block = (16 / size_of::<L>()) as u64;
+    let lanes_a_block = 16 / size_of::<L>();
+    let sequence = Sequence::of(dropout);
     let g = dropout.element_offset + first;
+    let mut block = g / lanes_a_block as u64;
     // Lanes of the first block that belong to elements before the run.
-    let skipped = (g % lanes_a_block) as usize;
-    // The last may pass the last block of the sequence, but then nothing is left to draw.
-    let pieces = (skipped + run.len()).div_ceil(WORDS * 4 / size_of::<L>());
-    let take = &mut TakeLanes {
-        run,
-        skipped,
-        limit,
-        instructions,
-        decide,
-        lanes: PhantomData::<L>,
-    };
-    instructions.words(&Sequence::of(dropout), g / lanes_a_block, pieces, take);
+    let mut skipped = (g % lanes_a_block as u64) as usize;
+    while !run.is_empty() {
+        if skipped == 0 {
+            let take = &mut TakeLanes {
+                at: run.start,
+                limit,
+                instructions,
+                decide: &mut *decide,
+                lanes: PhantomData::<L>,
+            };
+            let drawn = instructions.words(&sequence, block, run.len() / (BATCH * lanes_a_block), take);
+            run.start = take.at;
+            block = block.wrapping_add((drawn * BATCH) as u64);
+        }
+        // What is left at either end, or one piece where block numbers carry: seldom, and so not in the loop above, which
+        // would be slower for a call.
+        let len = run.len().min(BATCH * lanes_a_block - skipped);
+        if len > 0 {
+            let mut keep = [0; KEEP];
+            let keep = &mut keep[..len];
+            instructions.apart(DrawBytes {
+                sequence: &sequence,
+                block,
+                skipped,
+                limit,
+                keep: &mut *keep,
+                lanes: PhantomData::<L>,
+            });
+            instructions.apart(DecideBytes {
+                at: run.start,
+                keep: bytemuck::cast_slice(keep),
+                decide: &mut *decide,
+            });
+            run.start += len;
+            block = block.wrapping_add(BATCH as u64);
+            skipped = 0;
+        }
+    }
 }
 
 /// Words as the lanes that decide the elements of a run.
 struct TakeLanes<'d, D, I, L> {
-    /// What is left of it.
-    run: Range<usize>,
-    /// Lanes of the next piece that belong to none of its elements.
-    skipped: usize,
+    at: usize,
     limit: u32,
     instructions: I,
     decide: &'d mut D,
@@ -557,38 +582,11 @@ struct TakeLanes<'d, D, I, L> {
 impl<D: Decide, I: Instructions, L: Decision> TakeWords for TakeLanes<'_, D, I, L> {
     #[inline(always)]
     fn take(&mut self, words: &[u32; WORDS]) {
-        let words_in_order = in_order::<L>(words);
-        let lanes: &[L] = bytemuck::cast_slice(&words_in_order.0);
-        if self.skipped == 0 && lanes.len() <= self.run.len() {
-            // Of a length that the compiler knows, so that the words stay in registers.
-            let at = self.run.start;
-            self.run.start += lanes.len();
-            self.decide.decide(self.instructions, at, lanes, self.limit);
-        } else {
-            self.take_seldom(words);
-        }
-    }
-
-    #[inline(always)]
-    fn take_seldom(&mut self, words: &[u32; WORDS]) {
         let words = in_order::<L>(words);
         let lanes: &[L] = bytemuck::cast_slice(&words.0);
-        let at = self.run.start;
-        let len = self.run.len().min(lanes.len() - self.skipped);
-        let mut keep = [0; KEEP];
-        let keep = &mut keep[..len];
-        self.instructions.apart(ToBytes {
-            lanes: &lanes[self.skipped..][..len],
-            limit: self.limit,
-            keep: &mut *keep,
-        });
-        self.instructions.apart(DecideBytes {
-            at,
-            keep: bytemuck::cast_slice(keep),
-            decide: self.decide,
-        });
-        self.run.start += len;
-        self.skipped = 0;
+        let at = self.at;
+        self.at += lanes.len();
+        self.decide.decide(self.instructions, at, lanes, self.limit);
     }
 }
 
@@ -605,17 +603,30 @@ pub(super) fn in_order<L>(words: &[u32; WORDS]) -> Words {
 /// As many decisions as [`WORDS`] words are at most.
 const KEEP: usize = WORDS * 4;
 
-/// Lanes to decisions as bytes.
-struct ToBytes<'a, L> {
-    lanes: &'a [L],
+/// Part of a piece's decisions as bytes.
+struct DrawBytes<'a, L> {
+    sequence: &'a Sequence,
+    block: u64,
+    /// Lanes of that block that decide nothing.
+    skipped: usize,
     limit: u32,
     keep: &'a mut [u8],
+    lanes: PhantomData<L>,
 }
 
-impl<L: Decision> Compute for ToBytes<'_, L> {
+impl<L: Decision> Compute for DrawBytes<'_, L> {
     #[inline(always)]
     fn compute(self, instructions: impl Instructions) {
-        Keep { keep: self.keep }.decide(instructions, 0, self.lanes, self.limit);
+        let mut numbers = [self.block; BATCH];
+        for (number, i) in numbers.iter_mut().zip(0..) {
+            *number = number.wrapping_add(i);
+        }
+        let mut words = Words([0; WORDS]);
+        instructions.words_of(self.sequence, &numbers, &mut words.0);
+        let words = in_order::<L>(&words.0);
+        let lanes: &[L] = bytemuck::cast_slice(&words.0);
+        let lanes = &lanes[self.skipped..][..self.keep.len()];
+        Keep { keep: self.keep }.decide(instructions, 0, lanes, self.limit);
     }
 }
 

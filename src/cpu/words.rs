@@ -69,8 +69,6 @@ pub trait Compute: Sized {
 pub trait TakeWords {
     /// The next piece.
     fn take(&mut self, words: &[u32; WORDS]);
-    /// The same, for places that are seldom come to: short rather than fast.
-    fn take_seldom(&mut self, words: &[u32; WORDS]);
 }
 
 /// An instruction set that the processor has.
@@ -79,9 +77,10 @@ pub trait Instructions: Copy {
     /// compilers take minutes over it.
     fn apart(self, this: impl Compute);
 
-    /// Draws the words of blocks `first`, `first + 1`, ..., so many at a time so often; block numbers wrap at 2^64. In one loop
-    /// with what is done with them, so that they need not go through memory.
-    fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords);
+    /// Draws the words of blocks `first`, `first + 1`, ..., so many at a time so often, in one loop with what is done with them,
+    /// so that they need not go through memory. Returns how often: less where the lower words of block numbers overflow, and
+    /// not once where they do within the first piece.
+    fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
 
     /// The words of blocks anywhere, block by block.
     fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
@@ -154,16 +153,6 @@ pub trait Instructions: Copy {
     fn streamed(self);
 }
 
-/// The words of blocks `first`, `first + 1`, ...
-#[inline(always)]
-pub(super) fn words(sequence: &Sequence, first: u64) -> Words {
-    let mut words = Words([0; WORDS]);
-    for (words, i) in words.0.chunks_exact_mut(4).zip(0..) {
-        words.copy_from_slice(&block(sequence.seed, sequence.subsequence, first.wrapping_add(i)));
-    }
-    words
-}
-
 /// Plain Rust, for every processor.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -175,11 +164,16 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
-    fn words(self, sequence: &Sequence, mut first: u64, pieces: usize, take: &mut impl TakeWords) {
+    fn words(self, sequence: &Sequence, mut first: u64, pieces: usize, take: &mut impl TakeWords) -> usize {
         for _ in 0..pieces {
-            take.take(&words(sequence, first).0);
-            first = first.wrapping_add((WORDS / 4) as u64);
+            let mut words = Words([0; WORDS]);
+            for (words, i) in words.0.chunks_exact_mut(4).zip(0..) {
+                words.copy_from_slice(&block(sequence.seed, sequence.subsequence, first.wrapping_add(i)));
+            }
+            take.take(&words.0);
+            first = first.wrapping_add(BATCH as u64);
         }
+        pieces
     }
 
     #[inline(always)]

@@ -17,9 +17,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{
-    BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words, words as portable_words,
-};
+use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -64,7 +62,7 @@ impl Instructions for Avx2 {
     }
 
     forward! {
-        words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords);
+        words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
@@ -88,7 +86,7 @@ impl Instructions for Avx2 {
 }
 
 #[target_feature(enable = "avx2")]
-fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl TakeWords) {
+fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize {
     const BLOCKS: usize = 4;
     // There are 16 registers, half as many as with AVX-512.
     const SIDE_BY_SIDE: usize = 2;
@@ -97,44 +95,36 @@ fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl
     let m = MULTIPLIERS.map(lanes);
     // So many blocks ahead the first product of neighbours differs by so many times the multiplier.
     let ahead = |blocks: usize| _mm256_set1_epi64x((u64::from(MULTIPLIERS[0]) * blocks as u64) as i64);
-    while pieces > 0 {
-        let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
-        let [n1, n20, n22, product] = [
-            neighbours.first,
-            neighbours.second[0],
-            neighbours.second[1],
-            neighbours.product,
-        ]
-        .map(lanes);
-        let mut first_product = _mm256_mul_epu32(m[0], _mm256_add_epi64(_mm256_set1_epi64x(first as i64), order));
-        for _ in 0..alike {
-            let mut words = Words([0; WORDS]);
-            for out in words.0.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE) {
-                let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-                    // The first two rounds, as far as they are the block's own.
-                    let a = _mm256_add_epi64(first_product, ahead(j * BLOCKS));
-                    let b = _mm256_mul_epu32(m[1], _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
-                    [
-                        _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
-                        b,
-                        _mm256_xor_si256(a, n22),
-                        product,
-                    ]
-                });
-                rounds(sequence, 2..ROUNDS - 1, &mut c);
-                last_round(sequence, c, out);
-                first_product = _mm256_add_epi64(first_product, ahead(SIDE_BY_SIDE * BLOCKS));
-            }
-            take.take(&words.0);
+    let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
+    let [n1, n20, n22, product] = [
+        neighbours.first,
+        neighbours.second[0],
+        neighbours.second[1],
+        neighbours.product,
+    ]
+    .map(lanes);
+    let mut first_product = _mm256_mul_epu32(m[0], _mm256_add_epi64(_mm256_set1_epi64x(first as i64), order));
+    for _ in 0..alike {
+        let mut words = Words([0; WORDS]);
+        for out in words.0.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE) {
+            let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+                // The first two rounds, as far as they are the block's own.
+                let a = _mm256_add_epi64(first_product, ahead(j * BLOCKS));
+                let b = _mm256_mul_epu32(m[1], _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
+                [
+                    _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
+                    b,
+                    _mm256_xor_si256(a, n22),
+                    product,
+                ]
+            });
+            rounds(sequence, 2..ROUNDS - 1, &mut c);
+            last_round(sequence, c, out);
+            first_product = _mm256_add_epi64(first_product, ahead(SIDE_BY_SIDE * BLOCKS));
         }
-        first = first.wrapping_add((alike * WORDS / 4) as u64);
-        pieces -= alike;
-        if alike == 0 {
-            take.take_seldom(&portable_words(sequence, first).0);
-            first = first.wrapping_add((WORDS / 4) as u64);
-            pieces -= 1;
-        }
+        take.take(&words.0);
     }
+    alike
 }
 
 #[target_feature(enable = "avx2")]

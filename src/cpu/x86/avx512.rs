@@ -18,9 +18,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{
-    BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words, words as portable_words,
-};
+use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
@@ -79,7 +77,7 @@ impl Instructions for Avx512 {
     }
 
     forward! {
-        words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords);
+        words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
@@ -101,7 +99,7 @@ impl Instructions for Avx512 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl TakeWords) {
+fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize {
     const BLOCKS: usize = 8;
     // Registers that go through the rounds side by side, to keep the multipliers busy.
     const SIDE_BY_SIDE: usize = WORDS / 4 / BLOCKS;
@@ -109,42 +107,34 @@ fn words(sequence: &Sequence, mut first: u64, mut pieces: usize, take: &mut impl
     let m = MULTIPLIERS.map(lanes);
     // So many blocks ahead the first product of neighbours differs by so many times the multiplier.
     let ahead = |blocks: usize| _mm512_set1_epi64((u64::from(MULTIPLIERS[0]) * blocks as u64) as i64);
-    while pieces > 0 {
-        let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
-        let [n1, n20, n22, product] = [
-            neighbours.first,
-            neighbours.second[0],
-            neighbours.second[1],
-            neighbours.product,
-        ]
-        .map(lanes);
-        let mut first_product = _mm512_mul_epu32(m[0], _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
-        for _ in 0..alike {
-            let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-                // The first two rounds, as far as they are the block's own.
-                let a = _mm512_add_epi64(first_product, ahead(j * BLOCKS));
-                let b = _mm512_mul_epu32(m[1], _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
-                [
-                    _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
-                    b,
-                    _mm512_xor_si512(a, n22),
-                    product,
-                ]
-            });
-            rounds(sequence, 2..ROUNDS - 1, &mut c);
-            let mut words = Words([0; WORDS]);
-            last_round(sequence, c, &mut words.0);
-            take.take(&words.0);
-            first_product = _mm512_add_epi64(first_product, ahead(WORDS / 4));
-        }
-        first = first.wrapping_add((alike * WORDS / 4) as u64);
-        pieces -= alike;
-        if alike == 0 {
-            take.take_seldom(&portable_words(sequence, first).0);
-            first = first.wrapping_add((WORDS / 4) as u64);
-            pieces -= 1;
-        }
+    let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
+    let [n1, n20, n22, product] = [
+        neighbours.first,
+        neighbours.second[0],
+        neighbours.second[1],
+        neighbours.product,
+    ]
+    .map(lanes);
+    let mut first_product = _mm512_mul_epu32(m[0], _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
+    for _ in 0..alike {
+        let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
+            // The first two rounds, as far as they are the block's own.
+            let a = _mm512_add_epi64(first_product, ahead(j * BLOCKS));
+            let b = _mm512_mul_epu32(m[1], _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
+            [
+                _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
+                b,
+                _mm512_xor_si512(a, n22),
+                product,
+            ]
+        });
+        rounds(sequence, 2..ROUNDS - 1, &mut c);
+        let mut words = Words([0; WORDS]);
+        last_round(sequence, c, &mut words.0);
+        take.take(&words.0);
+        first_product = _mm512_add_epi64(first_product, ahead(WORDS / 4));
     }
+    alike
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

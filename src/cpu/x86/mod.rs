@@ -167,8 +167,8 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    /// Of the blocks from `first` on, and how many pieces of them at most are neighbours: none where the lower word of a
-    /// number overflows within the first piece, once in 2^32 blocks.
+    /// Of the blocks from `first` on, and how many of so many pieces are neighbours: none where the lower word of a number
+    /// overflows within the first piece, once in 2^32 blocks.
     #[inline(always)]
     fn of(sequence: &Sequence, first: u64, pieces: usize) -> (Self, usize) {
         let blocks = (1 << 32) - u64::from(first as u32);

@@ -5,9 +5,9 @@ use core::ops::Range;
 
 use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
-use super::words::{BATCH, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
+use super::words::{BATCH, BEFORE, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::draw::Seeds;
-use crate::{Draw, Dropout, Element, RandomBits};
+use crate::{Draw, Dropout, Element, RandomBits, philox};
 
 /// Bits of a mask as its bytes, of which the last word may have fewer.
 #[inline(always)]
@@ -164,7 +164,13 @@ fn apply_each<T: Element, L: Decision>(x: Option<&[T]>, y: &mut [T], decisions: 
 
 /// [`apply`] where all are decided alike.
 #[inline(always)]
-fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &mut [T], keep: bool, scale: f32) {
+fn apply_all<T: Element, const PAST: bool>(
+    instructions: impl Instructions,
+    x: Option<&[T]>,
+    y: &mut [T],
+    keep: bool,
+    scale: f32,
+) {
     if !keep {
         y.fill(T::zeroed());
         return;
@@ -177,7 +183,7 @@ fn apply_all<T: Element>(instructions: impl Instructions, x: Option<&[T]>, y: &m
     match x {
         Some(x) => {
             for (y, x) in chunks.iter_mut().zip(x.as_chunks().0) {
-                *y = T::dropped_32(*x, all, scale, instructions);
+                store::<T, PAST>(instructions, T::dropped_32(*x, all, scale, instructions), y);
             }
         }
         None => {
@@ -197,6 +203,19 @@ pub(super) trait Decide {
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32);
     /// All of a range, alike.
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool);
+
+    /// Whether pieces have to begin at a cache line.
+    const AT_LINES: bool = false;
+    /// Elements from `at` on before the first cache line, where pieces have to begin at one.
+    #[inline(always)]
+    fn before_line(&self, _at: usize) -> usize {
+        0
+    }
+    /// [`decide`](Self::decide) for as many elements as the words drawn at a time decide, where such pieces may begin.
+    #[inline(always)]
+    fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        self.decide(instructions, at, lanes, limit);
+    }
 }
 
 /// What dropout makes of a source, an input or one with its neighbours.
@@ -216,8 +235,8 @@ pub(super) trait Make<T> {
         limit: u32,
         y: &mut [T],
     );
-    /// Elements `[at, at + y.len())`, all decided alike.
-    fn make_alike(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]);
+    /// Elements `[at, at + y.len())`, all decided alike; the same of `PAST`.
+    fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]);
 }
 
 impl<T: Element> Make<T> for Dropped<&[T]> {
@@ -241,8 +260,8 @@ impl<T: Element> Make<T> for Dropped<&[T]> {
     }
 
     #[inline(always)]
-    fn make_alike(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
-        apply_all(instructions, Some(&self.of[at..at + y.len()]), y, keep, self.scale);
+    fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
+        apply_all::<T, PAST>(instructions, Some(&self.of[at..at + y.len()]), y, keep, self.scale);
     }
 }
 
@@ -262,66 +281,160 @@ impl<T: Element, M: Make<T>> Decide for Made<'_, T, M> {
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
         let y = &mut self.y[range.clone()];
-        self.make.make_alike(instructions, range.start, keep, y);
+        self.make.make_alike::<false>(instructions, range.start, keep, y);
     }
 }
 
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-fn is_at_line<T>(elements: &[T]) -> bool {
-    elements.as_ptr().addr().is_multiple_of(LINE)
-}
-
 /// Elements before the first that begins a cache line.
 pub(super) fn before_line<T>(elements: &[T]) -> usize {
     elements.as_ptr().align_offset(LINE).min(elements.len())
 }
 
-/// [`Made`], past the caches: from the registers where pieces begin at a cache line, else by way of a buffer.
+/// [`Made`], past the caches: from the registers, in pieces that begin at a cache line.
 pub(super) struct Streamed<'a, T, M> {
-    make: M,
-    y: &'a mut [T],
-    buffer: Buffer<T>,
-}
-
-/// Aligned as [`Words`] are.
-#[repr(align(64))]
-struct Buffer<T>([T; KEEP]);
-
-impl<'a, T: Element, M> Streamed<'a, T, M> {
-    #[inline(always)]
-    pub(super) fn new(make: M, y: &'a mut [T]) -> Self {
-        let buffer = Buffer([T::zeroed(); KEEP]);
-        Self { make, y, buffer }
-    }
+    pub(super) make: M,
+    pub(super) y: &'a mut [T],
 }
 
 impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
+    /// What is not a whole piece, as ever.
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let y = &mut self.y[at..at + lanes.len()];
-        if lanes.len().is_multiple_of(32) && is_at_line(y) {
-            return self.make.make::<L, true>(instructions, at, lanes, limit, y);
-        }
-        let buffer = &mut self.buffer.0[..lanes.len()];
-        self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
-        instructions.stream(buffer, y);
+        self.make.make::<L, false>(instructions, at, lanes, limit, y);
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        let whole = self.buffer.0.len();
-        let (mut at, y) = (range.start, &mut self.y[range]);
-        if y.len() < whole {
-            // Too short for the way through the buffer.
-            return self.make.make_alike(instructions, at, keep, y);
+        let (at, y) = (range.start, &mut self.y[range]);
+        let (head, y) = y.split_at_mut(before_line(y));
+        self.make.make_alike::<false>(instructions, at, keep, head);
+        self.make.make_alike::<true>(instructions, at + head.len(), keep, y);
+    }
+
+    const AT_LINES: bool = true;
+
+    #[inline(always)]
+    fn before_line(&self, at: usize) -> usize {
+        before_line(&self.y[at..])
+    }
+
+    #[inline(always)]
+    fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let y = &mut self.y[at..at + lanes.len()];
+        self.make.make::<L, true>(instructions, at, lanes, limit, y);
+    }
+}
+
+/// [`Made`], past the caches wherever it begins: by way of a buffer, of which whole lines are stored. A line that two stores
+/// share, of which one goes past the caches, takes ten times as long.
+pub(super) struct Buffered<'a, T, M> {
+    make: M,
+    y: &'a mut [T],
+    buffer: Buffer<T>,
+    /// Elements in the buffer; the first is at a cache line of the output.
+    filled: usize,
+    /// The first of them belong to somebody else.
+    foreign: usize,
+    /// Of the output, behind the last in the buffer.
+    end: usize,
+}
+
+/// For as much as is decided at a time twice.
+#[repr(align(64))]
+struct Buffer<T>([T; 2 * KEEP]);
+
+impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
+    const A_LINE: usize = LINE / size_of::<T>();
+
+    #[inline(always)]
+    pub(super) fn new(make: M, y: &'a mut [T]) -> Self {
+        let foreign = y.as_ptr().addr() % LINE / size_of::<T>();
+        Self {
+            make,
+            y,
+            buffer: Buffer([T::zeroed(); _]),
+            filled: foreign,
+            foreign,
+            end: 0,
         }
-        for y in y.chunks_mut(whole) {
-            let buffer = &mut self.buffer.0[..y.len()];
-            self.make.make_alike(instructions, at, keep, buffer);
-            instructions.stream(buffer, y);
-            at += y.len();
+    }
+
+    /// Stores the whole lines.
+    #[inline(always)]
+    fn store_lines(&mut self, instructions: impl Instructions) {
+        let whole = self.filled / Self::A_LINE * Self::A_LINE;
+        if whole == 0 {
+            return;
+        }
+        // As ever what is ours of a line that is somebody else's, too.
+        let shared = if self.foreign > 0 { Self::A_LINE } else { 0 };
+        let (first, lines) = self.buffer.0[..whole].split_at(shared);
+        let first = &first[self.foreign..];
+        let from = self.end - (self.filled - self.foreign);
+        let (y_first, y) = self.y[from..][..first.len() + lines.len()].split_at_mut(first.len());
+        y_first.copy_from_slice(first);
+        instructions.stream_lines(bytemuck::cast_slice(lines), bytemuck::cast_slice_mut(y));
+        self.buffer.0.copy_within(whole..self.filled, 0);
+        self.filled -= whole;
+        self.foreign = 0;
+    }
+
+    /// Stores what is left.
+    #[inline(always)]
+    pub(super) fn finish(&mut self, instructions: impl Instructions) {
+        self.store_lines(instructions);
+        let left = &self.buffer.0[self.foreign..self.filled];
+        self.y[self.end - left.len()..self.end].copy_from_slice(left);
+    }
+}
+
+/// [`Buffered::store_lines`] as a function of its own.
+struct StoreLines<'a, 'y, T, M>(&'a mut Buffered<'y, T, M>);
+
+impl<T: Element, M: Make<T>> Compute for StoreLines<'_, '_, T, M> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        self.0.store_lines(instructions);
+    }
+}
+
+impl<T: Element, M: Make<T>> Decide for Buffered<'_, T, M> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let end = at + lanes.len();
+        if self.filled == 0 && lanes.len().is_multiple_of(32) {
+            // A line begins here.
+            self.make
+                .make::<L, true>(instructions, at, lanes, limit, &mut self.y[at..end]);
+            self.end = end;
+            return;
+        }
+        let buffer = &mut self.buffer.0[self.filled..][..lanes.len()];
+        self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
+        self.filled += lanes.len();
+        self.end = end;
+        if self.filled > KEEP {
+            instructions.apart(StoreLines(self));
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let mut at = range.start;
+        while at < range.end {
+            let len = KEEP.min(range.end - at);
+            let buffer = &mut self.buffer.0[self.filled..][..len];
+            self.make.make_alike::<false>(instructions, at, keep, buffer);
+            self.filled += len;
+            at += len;
+            self.end = at;
+            if self.filled > KEEP {
+                self.store_lines(instructions);
+            }
         }
     }
 }
@@ -340,7 +453,7 @@ impl<T: Element> Decide for InPlace<'_, T> {
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        apply_all(instructions, None, &mut self.y[range], keep, self.scale);
+        apply_all::<T, false>(instructions, None, &mut self.y[range], keep, self.scale);
     }
 }
 
@@ -428,7 +541,7 @@ impl Decide for Nowhere {
     fn decide_all(&mut self, _instructions: impl Instructions, _range: Range<usize>, _keep: bool) {}
 }
 
-/// One and the other.
+/// One and the other, which takes pieces wherever they begin.
 pub(super) struct Both<A, B>(pub(super) A, pub(super) B);
 
 impl<A: Decide, B: Decide> Decide for Both<A, B> {
@@ -442,6 +555,19 @@ impl<A: Decide, B: Decide> Decide for Both<A, B> {
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
         self.0.decide_all(instructions, range.clone(), keep);
         self.1.decide_all(instructions, range, keep);
+    }
+
+    const AT_LINES: bool = A::AT_LINES;
+
+    #[inline(always)]
+    fn before_line(&self, at: usize) -> usize {
+        self.0.before_line(at)
+    }
+
+    #[inline(always)]
+    fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        self.0.decide_piece(instructions, at, lanes, limit);
+        self.1.decide_piece(instructions, at, lanes, limit);
     }
 }
 
@@ -462,9 +588,9 @@ pub(super) fn draw(
     // At least 1 and below 2^b here.
     let limit = (probability.threshold() - 1) as u32;
     match probability.random_bits() {
-        RandomBits::B32 => draw_lanes::<u32>(dropout, first, run, instructions, decide, limit),
-        RandomBits::B16 => draw_lanes::<u16>(dropout, first, run, instructions, decide, limit),
-        RandomBits::B8 => draw_lanes::<u8>(dropout, first, run, instructions, decide, limit),
+        RandomBits::B32 => draw_lanes::<u32, _>(dropout, first, run, instructions, decide, limit),
+        RandomBits::B16 => draw_lanes::<u16, _>(dropout, first, run, instructions, decide, limit),
+        RandomBits::B8 => draw_lanes::<u8, _>(dropout, first, run, instructions, decide, limit),
     }
 }
 
@@ -517,37 +643,33 @@ impl Compute for Seeded<'_> {
 }
 
 #[inline(always)]
-fn draw_lanes<L: Decision>(
+fn draw_lanes<L: Decision, D: Decide>(
     dropout: &Dropout,
     first: u64,
     mut run: Range<usize>,
     instructions: impl Instructions,
-    decide: &mut impl Decide,
+    decide: &mut D,
     limit: u32,
 ) {
     let lanes_a_block = 16 / size_of::<L>();
+    let lanes_a_piece = BATCH * lanes_a_block;
     let sequence = Sequence::of(dropout);
     let g = dropout.element_offset + first;
     let mut block = g / lanes_a_block as u64;
-    // Lanes of the first block that belong to elements before the run.
+    // Lanes of that block that belong to elements before.
     let mut skipped = (g % lanes_a_block as u64) as usize;
-    while !run.is_empty() {
-        if skipped == 0 {
-            let take = &mut TakeLanes {
-                at: run.start,
-                limit,
-                instructions,
-                decide: &mut *decide,
-                lanes: PhantomData::<L>,
-            };
-            let drawn = instructions.words(&sequence, block, run.len() / (BATCH * lanes_a_block), take);
-            run.start = take.at;
-            block = block.wrapping_add((drawn * BATCH) as u64);
-        }
-        // What is left at either end, or one piece where block numbers carry: seldom, and so not in the loop above, which
-        // would be slower for a call.
-        let len = run.len().min(BATCH * lanes_a_block - skipped);
-        if len > 0 {
+    // Elements to be decided before whole pieces are.
+    let mut before = if D::AT_LINES {
+        decide.before_line(run.start)
+    } else if skipped > 0 {
+        lanes_a_piece - skipped
+    } else {
+        0
+    };
+    loop {
+        // Not in the loop of pieces, which a call would make slower, however seldom it is come to.
+        while before > 0 && !run.is_empty() {
+            let len = before.min(run.len()).min(lanes_a_piece - skipped);
             let mut keep = [0; KEEP];
             let keep = &mut keep[..len];
             instructions.apart(DrawBytes {
@@ -564,9 +686,37 @@ fn draw_lanes<L: Decision>(
                 decide: &mut *decide,
             });
             run.start += len;
-            block = block.wrapping_add(BATCH as u64);
-            skipped = 0;
+            before -= len;
+            skipped += len;
+            block = block.wrapping_add((skipped / lanes_a_block) as u64);
+            skipped %= lanes_a_block;
         }
+        if run.is_empty() {
+            return;
+        }
+        let mut take = TakeLanes {
+            at: run.start,
+            limit,
+            instructions,
+            decide: &mut *decide,
+            from_before: 0,
+            before: [0; _],
+            lanes: PhantomData::<L>,
+        };
+        let mut next = block;
+        if D::AT_LINES && skipped > 0 {
+            take.from_before = 16 - skipped * size_of::<L>();
+            let [.., last] = take.before.as_chunks_mut().0 else {
+                return;
+            };
+            *last = philox::block(sequence.seed, sequence.subsequence, block);
+            next = block.wrapping_add(1);
+        }
+        let drawn = instructions.words(&sequence, next, run.len() / lanes_a_piece, &mut take);
+        run.start = take.at;
+        block = block.wrapping_add((drawn * BATCH) as u64);
+        // What is left of the run, or a piece within which block numbers carry.
+        before = lanes_a_piece;
     }
 }
 
@@ -576,17 +726,24 @@ struct TakeLanes<'d, D, I, L> {
     limit: u32,
     instructions: I,
     decide: &'d mut D,
+    /// Bytes at the end of the words before that are yet to decide; always 0 where pieces need not begin at a line.
+    from_before: usize,
+    before: [u32; BEFORE],
     lanes: PhantomData<L>,
 }
 
 impl<D: Decide, I: Instructions, L: Decision> TakeWords for TakeLanes<'_, D, I, L> {
     #[inline(always)]
     fn take(&mut self, words: &[u32; WORDS]) {
-        let words = in_order::<L>(words);
+        let mut words = Words(*words);
+        if D::AT_LINES && self.from_before > 0 {
+            words.0 = self.instructions.moved(&mut self.before, &words.0, self.from_before);
+        }
+        let words = in_order::<L>(&words.0);
         let lanes: &[L] = bytemuck::cast_slice(&words.0);
         let at = self.at;
         self.at += lanes.len();
-        self.decide.decide(self.instructions, at, lanes, self.limit);
+        self.decide.decide_piece(self.instructions, at, lanes, self.limit);
     }
 }
 

@@ -171,11 +171,11 @@ impl<T: Element> Make<T> for Dropped<&Fused<'_, T>> {
     }
 
     #[inline(always)]
-    fn make_alike(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
+    fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
         let alike = KeepByte::alike(keep);
         let mut at = at;
         for y in y.chunks_mut(alike.len()) {
-            self.make::<KeepByte, false>(instructions, at, &alike[..y.len()], 0, y);
+            self.make::<KeepByte, PAST>(instructions, at, &alike[..y.len()], 0, y);
             at += y.len();
         }
     }

@@ -6,7 +6,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::decide::{
-    Both, Decide, Dropped, InPlace, Keep, KeepBits, KeepByte, Made, Make, Nowhere, Run, Seeded, Streamed, before_line,
+    Both, Buffered, Decide, Dropped, InPlace, Keep, KeepBits, KeepByte, Made, Make, Nowhere, Run, Seeded, Streamed,
     pack_bits, unpack_bits,
 };
 use super::fused::Fused;
@@ -419,11 +419,8 @@ impl<I: Instructions> OneRun<'_, I> {
         if !streams {
             return self.decide(0..len, &mut made);
         }
-        // What comes before the first cache line for itself, so that pieces begin at one.
-        let head = before_line(made.0.y);
-        self.decide(0..head, &mut made);
         let Both(Made { make, y }, sink) = made;
-        self.decide(head..len, &mut Both(Streamed::new(make, y), sink));
+        self.decide(0..len, &mut Both(Streamed { make, y }, sink));
         self.instructions.streamed();
     }
 }
@@ -457,19 +454,16 @@ impl<I: Instructions> SomeRuns<'_, I> {
             // As for one run, or that would be compiled twice.
             return self.decide(&mut Both(Made { make, y }, Nowhere));
         }
-        self.decide(&mut Both(Streamed::new(make, y), Nowhere));
+        let mut buffered = Both(Buffered::new(make, y), Nowhere);
+        self.decide(&mut buffered);
+        buffered.0.finish(instructions);
         instructions.streamed();
     }
 }
 
 /// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less
 /// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
-pub(super) fn streams<T: Element>(
-    len: usize,
-    random_bits: RandomBits,
-    map: Option<&IndexMap>,
-    is_in_step: impl FnOnce() -> bool,
-) -> bool {
+pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Option<&IndexMap>) -> bool {
     #[cfg(target_arch = "x86_64")]
     let (cache, has_avx512) = (x86::third_level_cache(), x86::has_avx512());
     #[cfg(not(target_arch = "x86_64"))]
@@ -481,28 +475,16 @@ pub(super) fn streams<T: Element>(
     T::DTYPE != DType::F32
         || shares_far
         || match random_bits {
-            // By way of a buffer it would take longer.
-            RandomBits::B32 => has_avx512 && is_in_step(),
-            RandomBits::B16 => has_avx512,
+            RandomBits::B32 | RandomBits::B16 => has_avx512,
             RandomBits::B8 => true,
         }
-}
-
-/// Whether the output is one run of the stream, of which a block begins where a cache line does.
-pub(super) fn is_in_step<T>(draw: &Draw<'_>, data: &Data<'_, T>) -> bool {
-    let (Data::Apart(_, y) | Data::Stored(_, y, _) | Data::Fused(_, y)) = data else {
-        return false;
-    };
-    let lanes = draw.dropout.probability.random_bits().lanes();
-    let is_run = !y.is_empty() && draw.map.is_none_or(IndexMap::is_contiguous);
-    is_run && (draw.global(0) + before_line(y) as u64).is_multiple_of(lanes.into())
 }
 
 pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
     let draw = draw.into();
     let Draw { dropout, map, seeds } = draw;
     let random_bits = dropout.probability.random_bits();
-    let streams = streams::<T>(len, random_bits, map, || is_in_step(&draw, &data));
+    let streams = streams::<T>(len, random_bits, map);
     Job {
         first: 0,
         len,

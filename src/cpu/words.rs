@@ -18,6 +18,9 @@ pub(super) struct Words(pub(super) [u32; WORDS]);
 /// Blocks drawn at a time that may lie anywhere.
 pub(super) const BATCH: usize = WORDS / 4;
 
+/// Words before those drawn that are kept, to move some on: as many as a register of AVX-512 has.
+pub(super) const BEFORE: usize = 16;
+
 /// Word w of block k is `[w][k]`: what decides neighbours of different blocks lies side by side.
 pub(super) type Blocks = [[u32; BATCH]; 4];
 
@@ -82,6 +85,10 @@ pub trait Instructions: Copy {
     /// not once where they do within the first piece.
     fn words(self, sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
 
+    /// So many bytes of the words before, less than a block, and then these words as far as there is place; what was moved out
+    /// is the end of the words before from then on. As if each word lay in memory little-endian.
+    fn moved(self, before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS];
+
     /// The words of blocks anywhere, block by block.
     fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
 
@@ -142,14 +149,11 @@ pub trait Instructions: Copy {
     /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
 
-    /// Copies to memory past the caches, where it can; both are equally long. Others see it after
-    /// [`streamed`](Self::streamed).
-    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]);
-
-    /// The same of whole cache lines, without a look at where they begin: what doesn't begin at one may be copied as ever.
+    /// Copies whole cache lines to memory past the caches, where it can; both are equally long. What doesn't begin at a line may
+    /// be copied as ever. Others see it after [`streamed`](Self::streamed).
     fn stream_lines(self, from: &[u8], to: &mut [u8]);
 
-    /// After the last [`stream`](Self::stream) of a run.
+    /// After the last [`stream_lines`](Self::stream_lines) of a run.
     fn streamed(self);
 }
 
@@ -174,6 +178,11 @@ impl Instructions for Portable {
             first = first.wrapping_add(BATCH as u64);
         }
         pieces
+    }
+
+    #[inline(always)]
+    fn moved(self, before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
+        moved(before, these, from_before)
     }
 
     #[inline(always)]
@@ -282,11 +291,6 @@ impl Instructions for Portable {
     fn fetch<const WRITE: bool, T>(self, _elements: &[T], _at: usize, _len: usize) {}
 
     #[inline(always)]
-    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
-        to.copy_from_slice(from);
-    }
-
-    #[inline(always)]
     fn stream_lines(self, from: &[u8], to: &mut [u8]) {
         to.copy_from_slice(from);
     }
@@ -312,4 +316,24 @@ fn each<T: Copy, U: Copy + Default>(these: &[T; 32], of: impl Fn(T) -> U) -> [U;
         all[i] = of(these[i]);
     }
     all
+}
+
+/// [`Instructions::moved`].
+#[inline(always)]
+pub(super) fn moved(before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
+    let mut all = [0; BEFORE + WORDS];
+    all[..BEFORE].copy_from_slice(before);
+    all[BEFORE..].copy_from_slice(these);
+    before.copy_from_slice(&all[WORDS..]);
+    let (at, bits) = (BEFORE - from_before / 4, from_before as u32 % 4 * 8);
+    let mut moved = [0; WORDS];
+    if bits == 0 {
+        moved.copy_from_slice(&all[at..at + WORDS]);
+    } else {
+        let (below, above) = (&all[at - 1..][..WORDS], &all[at..][..WORDS]);
+        for i in 0..WORDS {
+            moved[i] = below[i] >> (32 - bits) | above[i] << bits;
+        }
+    }
+    moved
 }

@@ -1,12 +1,12 @@
 //! With AVX2: four blocks a register, masks of lanes.
 
 use core::arch::x86_64::{
-    __m128i, __m256, __m256i, _CMP_UNORD_Q, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128, _mm256_add_epi32,
-    _mm256_add_epi64, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_epi8, _mm256_blendv_ps,
-    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_cmpeq_epi32,
-    _mm256_cmpgt_epi16, _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
-    _mm256_cvtps_ph, _mm256_min_epu8, _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8, _mm256_mul_epu32,
-    _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_packus_epi32,
+    __m128i, __m256, __m256i, _CMP_UNORD_Q, _MM_FROUND_TO_NEAREST_INT, _mm256_add_epi32, _mm256_add_epi64,
+    _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_epi8, _mm256_blendv_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpeq_epi8, _mm256_cmpeq_epi16, _mm256_cmpeq_epi32, _mm256_cmpgt_epi16,
+    _mm256_cvtepi8_epi16, _mm256_cvtepi16_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_cvtps_ph,
+    _mm256_min_epu8, _mm256_min_epu16, _mm256_min_epu32, _mm256_movemask_epi8, _mm256_mul_epu32, _mm256_mul_ps,
+    _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_packus_epi32,
     _mm256_permute4x64_epi64, _mm256_set_epi16, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16,
     _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_shuffle_epi32,
     _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_stream_si256,
@@ -17,7 +17,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
+use crate::cpu::words::{BATCH, BEFORE, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words, moved};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -51,14 +51,13 @@ impl Instructions for Avx2 {
     }
 
     #[inline(always)]
-    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
-        // SAFETY: self proves that the processor has each feature.
-        unsafe { stream(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to)) }
+    fn streamed(self) {
+        fence();
     }
 
     #[inline(always)]
-    fn streamed(self) {
-        fence();
+    fn moved(self, before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
+        moved(before, these, from_before)
     }
 
     forward! {
@@ -297,7 +296,7 @@ fn bytes(kept: Lanes) -> [u8; 32] {
     bytemuck::cast(_mm256_and_si256(lanes_of_8(kept), _mm256_set1_epi8(1)))
 }
 
-stream!("avx2,f16c", __m256i, _mm256_stream_si256);
+stream_lines!("avx2,f16c", __m256i, _mm256_stream_si256);
 
 // Products. Every NaN among the elements is made quiet on the bits: AVX2 has no product but the language's, whose NaNs are
 // the compiler's to choose.

@@ -1,15 +1,16 @@
 //! With AVX-512: eight blocks a register, masks of bits.
 
 use core::arch::x86_64::{
-    __m128i, __m256i, __m512, __m512i, _CMP_UNORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_stream_si128,
+    __m256i, __m512, __m512i, _CMP_UNORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_cvtsi32_si128,
     _mm256_cmple_epu8_mask, _mm256_maskz_set1_epi8, _mm256_set1_epi8, _mm256_test_epi8_mask, _mm512_add_epi32,
     _mm512_add_epi64, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
     _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi64_epi32,
     _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
     _mm512_mask_ternarylogic_epi32, _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32,
-    _mm512_permutex2var_epi16, _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_slli_epi32,
-    _mm512_srli_epi64, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
+    _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_permutex2var_epi32, _mm512_permutexvar_epi64, _mm512_set_epi64,
+    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512,
+    _mm512_shuffle_epi32, _mm512_sll_epi32, _mm512_slli_epi32, _mm512_srl_epi32, _mm512_srli_epi64,
+    _mm512_stream_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
     _mm512_unpackhi_epi64, _mm512_unpacklo_epi16, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 use core::hint::black_box;
@@ -18,7 +19,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
+use crate::cpu::words::{BATCH, BEFORE, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
@@ -66,18 +67,13 @@ impl Instructions for Avx512 {
     }
 
     #[inline(always)]
-    fn stream<T: bytemuck::Pod>(self, from: &[T], to: &mut [T]) {
-        // SAFETY: self proves that the processor has each feature.
-        unsafe { stream(bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to)) }
-    }
-
-    #[inline(always)]
     fn streamed(self) {
         fence();
     }
 
     forward! {
         words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
+        moved(before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS];
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
@@ -135,6 +131,35 @@ fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWor
         first_product = _mm512_add_epi64(first_product, ahead(WORDS / 4));
     }
     alike
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn moved(before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
+    const LANES: [u32; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    let at = _mm512_add_epi32(bytemuck::cast(LANES), _mm512_set1_epi32(16 - (from_before / 4) as i32));
+    let bits = from_before as i32 % 4 * 8;
+    let mut last: __m512i = bytemuck::cast(*before);
+    let mut moved: [__m512i; WORDS / 16] = bytemuck::cast(*these);
+    if bits == 0 {
+        for register in &mut moved {
+            let next = *register;
+            *register = _mm512_permutex2var_epi32(last, at, next);
+            last = next;
+        }
+    } else {
+        let at_below = _mm512_sub_epi32(at, _mm512_set1_epi32(1));
+        let (up, down) = (_mm_cvtsi32_si128(bits), _mm_cvtsi32_si128(32 - bits));
+        for register in &mut moved {
+            let next = *register;
+            let below = _mm512_srl_epi32(_mm512_permutex2var_epi32(last, at_below, next), down);
+            let above = _mm512_sll_epi32(_mm512_permutex2var_epi32(last, at, next), up);
+            *register = _mm512_or_si512(below, above);
+            last = next;
+        }
+    }
+    *before = bytemuck::cast(last);
+    bytemuck::cast(moved)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -247,7 +272,7 @@ fn bytes(kept: u32) -> [u8; 32] {
     bytemuck::cast(_mm256_maskz_set1_epi8(kept, 1))
 }
 
-stream!("avx512f,avx512bw,avx512dq,avx512vl", __m512i, _mm512_stream_si512);
+stream_lines!("avx512f,avx512bw,avx512dq,avx512vl", __m512i, _mm512_stream_si512);
 
 // Products. One operand at most is a NaN, and the instruction makes it quiet and keeps its other bits, as the contract
 // wants it; no scale but 0 makes one of an infinity. That holds for the instruction, not for a product in the language, so

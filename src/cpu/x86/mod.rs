@@ -34,40 +34,9 @@ macro_rules! forward {
     )*};
 }
 
-/// `stream`, which stores past the caches: whole registers where they fit in line, what is left at either end by sixteen
-/// bytes, so that the processor puts a line together that two calls share, and single bytes as ever.
-macro_rules! stream {
+/// `stream_lines`, which stores whole registers past the caches.
+macro_rules! stream_lines {
     ($features:literal, $register:ty, $store:ident) => {
-        #[target_feature(enable = $features)]
-        #[inline]
-        fn stream(from: &[u8], to: &mut [u8]) {
-            #[inline(always)]
-            fn in_parts<R: bytemuck::Pod>(
-                from: &[u8],
-                to: &mut [u8],
-                store: impl Fn(&mut R, R),
-                at_the_ends: impl Fn(&[u8], &mut [u8]),
-            ) {
-                let (head, middle, tail) = bytemuck::pod_align_to_mut::<u8, R>(to);
-                let (from_head, from) = from.split_at(head.len());
-                let (from, from_tail) = from.split_at(size_of_val(middle));
-                at_the_ends(from_head, head);
-                for (from, to) in from.chunks_exact(size_of::<R>()).zip(middle) {
-                    store(to, bytemuck::pod_read_unaligned(from));
-                }
-                at_the_ends(from_tail, tail);
-            }
-            // SAFETY: the place is borrowed for writing and aligned as its type is; `streamed` has the fence that
-            // such stores need before others may read.
-            let wide = |to: &mut $register, from| unsafe { $store(to, from) };
-            // SAFETY: as above.
-            let narrow = |to: &mut __m128i, from| unsafe { _mm_stream_si128(to, from) };
-            in_parts(from, to, wide, |from, to| {
-                in_parts(from, to, narrow, |from, to| to.copy_from_slice(from));
-            });
-        }
-
-        /// Of whole registers.
         #[target_feature(enable = $features)]
         #[inline]
         fn stream_lines(from: &[u8], to: &mut [u8]) {
@@ -75,7 +44,8 @@ macro_rules! stream {
                 return to.copy_from_slice(from);
             };
             for (from, to) in from.chunks_exact(size_of::<$register>()).zip(registers) {
-                // SAFETY: as above.
+                // SAFETY: the place is borrowed for writing and aligned as its type is; `streamed` has the fence that such
+                // stores need before others may read.
                 unsafe { $store(to, bytemuck::pod_read_unaligned(from)) }
             }
         }

@@ -7,9 +7,9 @@ use half::{bf16, f16};
 use super::*;
 use crate::cpu::decide::{Decision, KeepByte, before_line};
 use crate::cpu::fused::{Fused, PartialSums};
-use crate::cpu::job::{Data, Job, Sink, is_in_step, streams, training};
+use crate::cpu::job::{Data, Job, Sink, streams, training};
 use crate::cpu::scale::Scale as _;
-use crate::cpu::words::{BATCH, Blocks, Instructions, Portable, TakeWords, WORDS};
+use crate::cpu::words::{BATCH, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;
 use crate::{Draw, Element, IndexMap, MaskFormat, Neighbours, RandomBits};
 
@@ -57,10 +57,6 @@ impl TakeWords for Vec<u32> {
     fn take(&mut self, words: &[u32; WORDS]) {
         self.extend(words);
     }
-
-    fn take_seldom(&mut self, words: &[u32; WORDS]) {
-        self.take(words);
-    }
 }
 
 fn check(instructions: impl Instructions) {
@@ -69,8 +65,15 @@ fn check(instructions: impl Instructions) {
         // Up to more than one past the carries.
         for pieces in 0..4 {
             let (mut expected, mut actual) = (Vec::new(), Vec::new());
-            Portable.words(&sequence, first, pieces, &mut expected);
-            instructions.words(&sequence, first, pieces, &mut actual);
+            let drawn = instructions.words(&sequence, first, pieces, &mut actual);
+            // All, or up to the piece within which the lower word overflows.
+            let to_overflow = ((1 << 32) - (first & 0xffff_ffff)) / BATCH as u64;
+            assert_eq!(
+                drawn as u64,
+                to_overflow.min(pieces as u64),
+                "{pieces} pieces from {first:#x}"
+            );
+            assert_eq!(Portable.words(&sequence, first, drawn, &mut expected), drawn);
             assert_eq!(actual, expected, "{pieces} pieces from {first:#x}");
         }
     }
@@ -78,6 +81,36 @@ fn check(instructions: impl Instructions) {
 
 #[test]
 fn words_equal_the_portable_ones() {
+    if let Some(avx512) = Avx512::detect() {
+        check(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check(avx2);
+    }
+}
+
+/// Word by word and byte by byte.
+#[test]
+fn words_are_moved_as_their_bytes_are() {
+    fn check(instructions: impl Instructions) {
+        let word = |i: usize| (i as u32).wrapping_mul(2_654_435_761);
+        for from_before in 1..16 {
+            let first: [u32; BEFORE] = core::array::from_fn(|i| word(i + 1));
+            let pieces: [[u32; WORDS]; 3] =
+                core::array::from_fn(|n| core::array::from_fn(|i| word((n + 1) * 1000 + i)));
+            let all = first.iter().chain(pieces.as_flattened());
+            let bytes: Vec<u8> = all.flat_map(|word| word.to_le_bytes()).collect();
+            let mut before = first;
+            let mut at = 4 * BEFORE - from_before;
+            for piece in &pieces {
+                let moved = instructions.moved(&mut before, piece, from_before);
+                let actual: Vec<u8> = moved.iter().flat_map(|word| word.to_le_bytes()).collect();
+                assert_eq!(actual, bytes[at..at + 4 * WORDS], "{from_before} bytes");
+                at += 4 * WORDS;
+            }
+        }
+    }
+    check(Portable);
     if let Some(avx512) = Avx512::detect() {
         check(avx512);
     }
@@ -321,43 +354,51 @@ fn jobs_equal_the_portable_ones() {
         // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
         let streamed = SHIFTS.flat_map(|shift| stores.map(|store| (store, true, shift)));
         // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
-        let strides: [(&[u64], &[u64]); 6] = [
+        let strides: [(&[u64], &[u64]); 8] = [
             (&[50, 100], &[400, 1]),
+            (&[49, 101], &[401, 1]),
+            (&[2, 2400], &[2401, 1]),
             (&[50, 100], &[1, 0]),
             (&[4, 1250], &[1, 0]),
             (&[50, 100], &[1, 64]),
             (&[50, 100], &[1, 51]),
             (&[1000, 5], &[7, 3]),
         ];
-        let maps = strides.map(|(shape, strides)| Some(IndexMap::new(shape, strides).expect("a map")));
-        let plain = stores.map(|store| (store, false, 0)).into_iter().chain(streamed);
-        let mapped = maps
-            .iter()
-            .flat_map(|map| stores.map(|store| (store, false, 0, map.as_ref())));
-        let cases = plain
-            .map(|(store, streams, shift)| (store, streams, shift, None))
-            .chain(mapped);
+        let maps = strides.map(|(shape, strides)| IndexMap::new(shape, strides).expect("a map"));
+        let ways: Vec<_> = stores
+            .map(|store| (store, false, 0))
+            .into_iter()
+            .chain(streamed)
+            .collect();
+        let maps = [None].into_iter().chain(maps.iter().map(Some));
+        let cases = maps.flat_map(|map| {
+            ways.iter()
+                .map(move |&(store, streams, shift)| (store, streams, shift, map))
+        });
         for (store, streams, shift, map) in cases {
             let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
             let dropout = crate::Dropout::new(0.3, 5)
                 .expect("a probability")
                 .with_probability(probability);
-            let dropout = dropout.with_element_offset((1 << 34) - 999);
+            // Block numbers carry within.
+            let carry = u64::from(random_bits.lanes()) << 32;
+            let dropout = dropout.with_element_offset(carry - 999);
             let draw = Draw {
                 map,
                 ..Draw::from(&dropout)
             };
             let run = |set: Set, streams| {
+                let len = map.map_or(5000, |map| map.elements() as usize);
                 let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
-                let out = &mut y[shift..][..5000];
+                let (x, out) = (&x[..len], &mut y[shift..][..len]);
                 let data = match store {
-                    None => Data::Apart(&x, out),
-                    Some(MaskFormat::Bits) => Data::Stored(&x, out, Sink::Bits(&mut bits)),
-                    Some(MaskFormat::Bytes) => Data::Stored(&x, out, Sink::Bytes(&mut bytes)),
+                    None => Data::Apart(x, out),
+                    Some(MaskFormat::Bits) => Data::Stored(x, out, Sink::Bits(&mut bits)),
+                    Some(MaskFormat::Bytes) => Data::Stored(x, out, Sink::Bytes(&mut bytes)),
                 };
                 let job = Job {
                     streams,
-                    ..training(draw, 5000, data)
+                    ..training(draw, len, data)
                 };
                 set.compute(job);
                 (y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits, bytes)
@@ -408,30 +449,6 @@ fn blocks_anywhere_are_those_of_the_definition() {
     }
 }
 
-/// Whole lines, parts of them at either end, and what is too short for any.
-#[test]
-fn streamed_bytes_are_the_same_bytes() {
-    let from: Vec<u8> = (0..=250).collect();
-    for start in 0..70 {
-        for len in (0..=20).chain([47, 63, 64, 65, 100, 128, 180]) {
-            let mut expected = [0xcau8; 300];
-            expected[start..start + len].copy_from_slice(&from[..len]);
-            if let Some(avx512) = Avx512::detect() {
-                let mut to = [0xcau8; 300];
-                avx512.stream(&from[..len], &mut to[start..start + len]);
-                avx512.streamed();
-                assert_eq!(to, expected, "AVX-512, {len} bytes from {start}");
-            }
-            if let Some(avx2) = Avx2::detect() {
-                let mut to = [0xcau8; 300];
-                avx2.stream(&from[..len], &mut to[start..start + len]);
-                avx2.streamed();
-                assert_eq!(to, expected, "AVX2, {len} bytes from {start}");
-            }
-        }
-    }
-}
-
 /// Aligned as lines are, and not; as many as 32 elements take.
 #[test]
 fn streamed_lines_are_the_same_lines() {
@@ -457,38 +474,11 @@ fn streamed_lines_are_the_same_lines() {
 }
 
 #[test]
-fn blocks_and_lines_begin_together_or_not() {
-    let mut y = [0.0f32; 64];
+fn lines_begin_where_the_address_says_so() {
+    let y = [0.0f32; 64];
     let at = before_line(&y);
     assert!(at < 16 && before_line(&y[at..]) == 0 && before_line(&y[at + 1..]) == 15);
-    let x = [0.0; 40];
-    let rows = |stride| IndexMap::new(&[10, 4], &[stride, 1]).expect("a map");
-    let (whole, apart) = (rows(4), rows(5));
-    for offset in 0..8 {
-        for start in at..at + 8 {
-            let in_step = (offset + 16 - (start as u64 - at as u64)).is_multiple_of(4);
-            for (map, expected) in [(None, in_step), (Some(&whole), in_step), (Some(&apart), false)] {
-                let dropout = crate::Dropout::new(0.3, 5)
-                    .expect("a probability")
-                    .with_element_offset(offset);
-                let draw = Draw {
-                    map,
-                    ..Draw::from(&dropout)
-                };
-                let data = Data::Apart(&x[..], &mut y[start..][..40]);
-                assert_eq!(is_in_step(&draw, &data), expected, "{offset}, {start}, {map:?}");
-                let fused = Fused::new(
-                    &x[..],
-                    Neighbours {
-                        bias: None,
-                        residual: None,
-                    },
-                );
-                let data = Data::Fused(fused, &mut y[start..][..40]);
-                assert_eq!(is_in_step(&draw, &data), expected, "{offset}, {start}, {map:?}, fused");
-            }
-        }
-    }
+    assert_eq!(before_line(&y[at + 1..at + 3]), 2);
 }
 
 #[test]
@@ -498,22 +488,18 @@ fn long_results_of_cheap_draws_go_past_the_caches() {
     if cache == usize::MAX {
         return;
     }
-    for (random_bits, of_f32, by_a_buffer) in [
-        (RandomBits::B32, has_avx512(), false),
-        (RandomBits::B16, has_avx512(), has_avx512()),
-        (RandomBits::B8, true, true),
+    for (random_bits, of_f32) in [
+        (RandomBits::B32, has_avx512()),
+        (RandomBits::B16, has_avx512()),
+        (RandomBits::B8, true),
     ] {
-        assert_eq!(streams::<f32>(cache / 2, random_bits, None, || true), of_f32);
-        assert_eq!(streams::<f32>(cache / 2, random_bits, None, || false), by_a_buffer);
-        assert!(streams::<bf16>(cache, random_bits, None, || true));
-        assert!(!streams::<bf16>(cache - 1, random_bits, None, || true));
-        assert!(!streams::<f32>(cache / 2 - 1, random_bits, None, || true));
+        assert_eq!(streams::<f32>(cache / 2, random_bits, None), of_f32);
+        assert!(streams::<bf16>(cache, random_bits, None));
+        assert!(!streams::<bf16>(cache - 1, random_bits, None));
+        assert!(!streams::<f32>(cache / 2 - 1, random_bits, None));
         let [shared, rows] =
             [0, 1].map(|stride| IndexMap::new(&[cache as u64, 4096], &[1 << 20, stride]).expect("a map"));
-        assert!(streams::<f32>(cache / 2, random_bits, Some(&shared), || false));
-        assert_eq!(
-            streams::<f32>(cache / 2, random_bits, Some(&rows), || false),
-            by_a_buffer
-        );
+        assert!(streams::<f32>(cache / 2, random_bits, Some(&shared)));
+        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&rows)), of_f32);
     }
 }

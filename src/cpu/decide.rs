@@ -329,23 +329,21 @@ impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
     }
 }
 
-/// [`Made`], past the caches wherever it begins: by way of a buffer, of which whole lines are stored. A line that two stores
+/// [`Made`], past the caches wherever pieces begin: by way of a buffer, of which whole lines are stored. A line that two stores
 /// share, of which one goes past the caches, takes ten times as long.
 pub(super) struct Buffered<'a, T, M> {
     make: M,
     y: &'a mut [T],
+    /// The end of its first line is what is left of the line before.
     buffer: Buffer<T>,
-    /// Elements in the buffer; the first is at a cache line of the output.
-    filled: usize,
-    /// The first of them belong to somebody else.
+    left: usize,
+    /// What lies in the output's first line before the output is somebody else's: so many elements of what is left.
     foreign: usize,
-    /// Of the output, behind the last in the buffer.
-    end: usize,
 }
 
-/// For as much as is decided at a time twice.
+/// As many elements as are decided at a time, behind a line.
 #[repr(align(64))]
-struct Buffer<T>([T; 2 * KEEP]);
+struct Buffer<T>([T; LINE + KEEP]);
 
 impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
     const A_LINE: usize = LINE / size_of::<T>();
@@ -357,84 +355,58 @@ impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
             make,
             y,
             buffer: Buffer([T::zeroed(); _]),
-            filled: foreign,
+            left: foreign,
             foreign,
-            end: 0,
         }
     }
 
-    /// Stores the whole lines.
+    /// Stores the whole lines of what is left and of elements `[at, at + len)`, which lie behind it.
     #[inline(always)]
-    fn store_lines(&mut self, instructions: impl Instructions) {
-        let whole = self.filled / Self::A_LINE * Self::A_LINE;
-        if whole == 0 {
-            return;
+    fn store_lines(&mut self, instructions: impl Instructions, mut at: usize, len: usize) {
+        let filled = &self.buffer.0[Self::A_LINE - self.left..Self::A_LINE + len];
+        let mut lines = &filled[..filled.len() / Self::A_LINE * Self::A_LINE];
+        let left = filled.len() - lines.len();
+        if self.foreign == 0 {
+            at -= self.left;
+        } else if let Some((first, rest)) = lines.split_at_checked(Self::A_LINE) {
+            // As ever, for whoever has the rest of the line.
+            let ours = &first[self.foreign..];
+            at -= self.left - self.foreign;
+            self.y[at..at + ours.len()].copy_from_slice(ours);
+            at += ours.len();
+            lines = rest;
+            self.foreign = 0;
         }
-        // As ever what is ours of a line that is somebody else's, too.
-        let shared = if self.foreign > 0 { Self::A_LINE } else { 0 };
-        let (first, lines) = self.buffer.0[..whole].split_at(shared);
-        let first = &first[self.foreign..];
-        let from = self.end - (self.filled - self.foreign);
-        let (y_first, y) = self.y[from..][..first.len() + lines.len()].split_at_mut(first.len());
-        y_first.copy_from_slice(first);
+        let y = &mut self.y[at..at + lines.len()];
         instructions.stream_lines(bytemuck::cast_slice(lines), bytemuck::cast_slice_mut(y));
-        self.buffer.0.copy_within(whole..self.filled, 0);
-        self.filled -= whole;
-        self.foreign = 0;
+        self.buffer.0.copy_within(len..len + Self::A_LINE, 0);
+        self.left = left;
     }
 
-    /// Stores what is left.
+    /// Stores what is left, after the last elements.
     #[inline(always)]
-    pub(super) fn finish(&mut self, instructions: impl Instructions) {
-        self.store_lines(instructions);
-        let left = &self.buffer.0[self.foreign..self.filled];
-        self.y[self.end - left.len()..self.end].copy_from_slice(left);
-    }
-}
-
-/// [`Buffered::store_lines`] as a function of its own.
-struct StoreLines<'a, 'y, T, M>(&'a mut Buffered<'y, T, M>);
-
-impl<T: Element, M: Make<T>> Compute for StoreLines<'_, '_, T, M> {
-    #[inline(always)]
-    fn compute(self, instructions: impl Instructions) {
-        self.0.store_lines(instructions);
+    pub(super) fn finish(self) {
+        let left = &self.buffer.0[..Self::A_LINE][Self::A_LINE - self.left + self.foreign..];
+        let end = self.y.len();
+        self.y[end - left.len()..].copy_from_slice(left);
     }
 }
 
 impl<T: Element, M: Make<T>> Decide for Buffered<'_, T, M> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        let end = at + lanes.len();
-        if self.filled == 0 && lanes.len().is_multiple_of(32) {
-            // A line begins here.
-            self.make
-                .make::<L, true>(instructions, at, lanes, limit, &mut self.y[at..end]);
-            self.end = end;
-            return;
-        }
-        let buffer = &mut self.buffer.0[self.filled..][..lanes.len()];
+        let buffer = &mut self.buffer.0[Self::A_LINE..][..lanes.len()];
         self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
-        self.filled += lanes.len();
-        self.end = end;
-        if self.filled > KEEP {
-            instructions.apart(StoreLines(self));
-        }
+        self.store_lines(instructions, at, lanes.len());
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        let mut at = range.start;
-        while at < range.end {
+        for at in range.clone().step_by(KEEP) {
             let len = KEEP.min(range.end - at);
-            let buffer = &mut self.buffer.0[self.filled..][..len];
+            let buffer = &mut self.buffer.0[Self::A_LINE..][..len];
             self.make.make_alike::<false>(instructions, at, keep, buffer);
-            self.filled += len;
-            at += len;
-            self.end = at;
-            if self.filled > KEEP {
-                self.store_lines(instructions);
-            }
+            self.store_lines(instructions, at, len);
         }
     }
 }

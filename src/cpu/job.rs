@@ -436,7 +436,7 @@ struct SomeRuns<'a, I> {
 
 impl<I: Instructions> SomeRuns<'_, I> {
     #[inline(always)]
-    fn decide(self, decide: &mut impl Decide) {
+    fn decide(&self, decide: &mut impl Decide) {
         self.instructions.apart(Runs {
             dropout: self.dropout,
             map: self.map,
@@ -454,9 +454,13 @@ impl<I: Instructions> SomeRuns<'_, I> {
             // As for one run, or that would be compiled twice.
             return self.decide(&mut Both(Made { make, y }, Nowhere));
         }
-        let mut buffered = Both(Buffered::new(make, y), Nowhere);
-        self.decide(&mut buffered);
-        buffered.0.finish(instructions);
+        if mapped::goes_far(self.map, self.dropout.probability.random_bits()) {
+            self.decide(&mut Both(Streamed { make, y }, Nowhere));
+        } else {
+            let mut buffered = Both(Buffered::new(make, y), Nowhere);
+            self.decide(&mut buffered);
+            buffered.0.finish();
+        }
         instructions.streamed();
     }
 }
@@ -471,13 +475,15 @@ pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Opti
     if len.saturating_mul(size_of::<T>()) / 2 < cache {
         return false;
     }
-    let shares_far = map.is_some_and(mapped::shares_far);
-    T::DTYPE != DType::F32
-        || shares_far
-        || match random_bits {
-            RandomBits::B32 | RandomBits::B16 => has_avx512,
-            RandomBits::B8 => true,
-        }
+    if map.is_some_and(mapped::shares_far) {
+        return true;
+    }
+    let runs_are_long = map.is_none_or(|map| map.is_contiguous() || mapped::has_long_runs(map));
+    let draws_fast = match (T::DTYPE, random_bits) {
+        (DType::F32, RandomBits::B32 | RandomBits::B16) => has_avx512,
+        (DType::F32, RandomBits::B8) | (DType::F16 | DType::Bf16, _) => true,
+    };
+    runs_are_long && draws_fast
 }
 
 pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {

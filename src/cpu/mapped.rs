@@ -68,6 +68,23 @@ pub(super) fn shares_far(map: &IndexMap) -> bool {
     Way::of(map) == Way::Shared && row_of(map).length >= 4 * TILE as u64
 }
 
+/// Whether rows are runs so long that storing them by way of a buffer gains.
+pub(super) fn has_long_runs(map: &IndexMap) -> bool {
+    let row = row_of(map);
+    row.stride == 1 && row.length >= TILE as u64
+}
+
+/// Whether rows are so long that what is at either end of each takes next to nothing.
+pub(super) fn goes_far(map: &IndexMap, random_bits: RandomBits) -> bool {
+    shares_far(map) || has_runs_of(16, map, random_bits)
+}
+
+/// Whether rows are runs of at least so many times the words drawn at a time.
+fn has_runs_of(pieces: u64, map: &IndexMap, random_bits: RandomBits) -> bool {
+    let row = row_of(map);
+    row.stride == 1 && row.length >= pieces * BATCH as u64 * u64::from(random_bits.lanes())
+}
+
 /// Elements of one parallel task, a multiple of the piece.
 pub(super) fn task(map: &IndexMap) -> usize {
     let piece = piece(map);
@@ -116,7 +133,7 @@ impl<D: Decide> Compute for Runs<'_, D> {
         let mut at = 0;
         let row = row_of(map);
         let lanes = Lanes::of(dropout);
-        if row.stride == 1 && row.length >= 4 * lanes.count * BATCH as u64 {
+        if has_runs_of(4, map, dropout.probability.random_bits()) {
             while at < len {
                 let (index, left) = runs.next_run();
                 let range = at..at + at_most(left, len - at);

@@ -125,6 +125,9 @@ fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWor
             ]
         });
         rounds(sequence, 2..ROUNDS - 1, &mut c);
+        // Compilers would move the rounds of each to where its words are used first, one behind the other.
+        let [c0, c1, c2, c3] = c.map(|c| c[0]);
+        black_box(_mm512_or_si512(_mm512_or_si512(c0, c1), _mm512_or_si512(c2, c3)));
         let mut words = Words([0; WORDS]);
         last_round(sequence, c, &mut words.0);
         take.take(&words.0);

@@ -348,17 +348,19 @@ fn fused_jobs_equal_the_portable_ones() {
 fn jobs_equal_the_portable_ones() {
     // With nothing captured, this says what was.
     println!("compared with the portable path: {:?}", Set::all());
-    let x: Vec<f32> = (0..5000).map(|i| i as f32 - 2500.0).collect();
+    let x: Vec<f32> = (0..16_500).map(|i| i as f32 - 2500.0).collect();
     for random_bits in RandomBits::ALL {
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
         // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
         let streamed = SHIFTS.flat_map(|shift| stores.map(|store| (store, true, shift)));
         // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
-        let strides: [(&[u64], &[u64]); 8] = [
+        let strides: [(&[u64], &[u64]); 10] = [
             (&[50, 100], &[400, 1]),
             (&[49, 101], &[401, 1]),
             (&[2, 2400], &[2401, 1]),
+            (&[2, 8200], &[8201, 1]),
             (&[50, 100], &[1, 0]),
+            (&[2, 2500], &[1, 0]),
             (&[4, 1250], &[1, 0]),
             (&[50, 100], &[1, 64]),
             (&[50, 100], &[1, 51]),
@@ -389,7 +391,8 @@ fn jobs_equal_the_portable_ones() {
             };
             let run = |set: Set, streams| {
                 let len = map.map_or(5000, |map| map.elements() as usize);
-                let (mut y, mut bits, mut bytes) = (vec![7.0f32; 5040], vec![0u32; 157], vec![0u8; 5000]);
+                let (mut y, mut bits, mut bytes) =
+                    (vec![7.0f32; len + 40], vec![0u32; len.div_ceil(32)], vec![0u8; len]);
                 let (x, out) = (&x[..len], &mut y[shift..][..len]);
                 let data = match store {
                     None => Data::Apart(x, out),
@@ -497,9 +500,19 @@ fn long_results_of_cheap_draws_go_past_the_caches() {
         assert!(streams::<bf16>(cache, random_bits, None));
         assert!(!streams::<bf16>(cache - 1, random_bits, None));
         assert!(!streams::<f32>(cache / 2 - 1, random_bits, None));
-        let [shared, rows] =
-            [0, 1].map(|stride| IndexMap::new(&[cache as u64, 4096], &[1 << 20, stride]).expect("a map"));
-        assert!(streams::<f32>(cache / 2, random_bits, Some(&shared)));
-        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&rows)), of_f32);
+        let map = |shape: &[u64], strides: &[u64]| IndexMap::new(shape, strides).expect("a map");
+        let rows = cache as u64;
+        for (shared, always) in [(4096, true), (100, false)] {
+            let map = map(&[rows, shared], &[1, 0]);
+            assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&map)), always);
+            assert_eq!(streams::<bf16>(cache, random_bits, Some(&map)), always);
+        }
+        for (length, is_long) in [(4096, true), (512, true), (511, false)] {
+            let map = map(&[rows, length], &[1 << 20, 1]);
+            assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&map)), of_f32 && is_long);
+            assert_eq!(streams::<bf16>(cache, random_bits, Some(&map)), is_long);
+        }
+        let whole = map(&[rows, 8], &[8, 1]);
+        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&whole)), of_f32);
     }
 }

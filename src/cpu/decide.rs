@@ -9,16 +9,22 @@ use super::words::{BATCH, BEFORE, Compute, Instructions, Sequence, TakeWords, WO
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, Element, RandomBits, philox};
 
-/// Bits of a mask as its bytes, of which the last word may have fewer.
+/// Bits of a mask from the one of element `at` on as its bytes.
 #[inline(always)]
-pub(super) fn unpack_bits(instructions: impl Instructions, bits: &[u32], keep: &mut [u8]) {
+fn unpack_bits(instructions: impl Instructions, bits: &[u32], at: usize, keep: &mut [u8]) {
+    let (bits, shift) = (&bits[at / 32..], at % 32);
+    // Words of which the last may have no next.
+    let whole = bits.len() - 1;
     let (chunks, rest) = keep.as_chunks_mut();
-    for (keep, &bits) in chunks.iter_mut().zip(bits) {
-        *keep = instructions.bytes(instructions.of_bits(bits));
+    let these = |i: usize| {
+        let next = if i < whole { bits[i + 1] } else { 0 };
+        instructions.bytes(instructions.of_bits(((u64::from(next) << 32 | u64::from(bits[i])) >> shift) as u32))
+    };
+    for (i, keep) in chunks.iter_mut().enumerate() {
+        *keep = these(i);
     }
     if !rest.is_empty() {
-        let keep = instructions.bytes(instructions.of_bits(bits[chunks.len()]));
-        rest.copy_from_slice(&keep[..rest.len()]);
+        rest.copy_from_slice(&these(chunks.len())[..rest.len()]);
     }
 }
 
@@ -610,6 +616,46 @@ impl Compute for Seeded<'_> {
                 None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
             }
             at = end;
+        }
+    }
+}
+
+/// Decisions that need not be drawn.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    Bits(&'a [u32]),
+    Bytes(&'a [u8]),
+    /// All are kept.
+    All,
+}
+
+impl Given<'_> {
+    /// Decides elements `[0, len)`.
+    #[inline(always)]
+    pub(super) fn decide(self, len: usize, instructions: impl Instructions, decide: &mut impl Decide) {
+        if let Self::All = self {
+            return decide.decide_all(instructions, 0..len, true);
+        }
+        let mut tile = [0; TILE];
+        let mut at = 0;
+        // Before the first piece what has to be.
+        let mut end = decide.before_line(0);
+        while at < len {
+            let decisions: &[KeepByte] = match self {
+                Self::Bits(bits) => {
+                    let tile = &mut tile[..end - at];
+                    unpack_bits(instructions, bits, at, tile);
+                    bytemuck::cast_slice(tile)
+                }
+                Self::Bytes(bytes) => bytemuck::cast_slice(&bytes[at..end]),
+                Self::All => &[],
+            };
+            if decisions.len() == TILE {
+                decide.decide_piece(instructions, at, decisions, 0);
+            } else {
+                decide.decide(instructions, at, decisions, 0);
+            }
+            (at, end) = (end, len.min(end + TILE));
         }
     }
 }

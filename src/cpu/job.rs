@@ -6,8 +6,8 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::decide::{
-    Both, Buffered, Decide, Dropped, InPlace, Keep, KeepBits, KeepByte, Made, Make, Nowhere, Run, Seeded, Streamed,
-    pack_bits, unpack_bits,
+    Both, Buffered, Decide, Dropped, Given, InPlace, Keep, KeepBits, KeepByte, Made, Make, Nowhere, Run, Seeded,
+    Streamed, pack_bits,
 };
 use super::fused::Fused;
 use super::mapped::{self, Runs, Way, draw_mapped};
@@ -30,9 +30,7 @@ pub(super) enum Source<'a> {
     Drawn(Dropout),
     Mapped(&'a Dropout, &'a IndexMap),
     Seeded(Draw<'a>, Seeds<'a>),
-    Bits(&'a [u32]),
-    Bytes(&'a [u8]),
-    All,
+    Given(Given<'a>),
 }
 
 /// What is decided piece by piece.
@@ -40,9 +38,6 @@ pub(super) enum Source<'a> {
 enum ByPieces<'a> {
     Mapped(&'a Dropout, &'a IndexMap),
     Seeded(Draw<'a>, Seeds<'a>),
-    Bits(&'a [u32]),
-    Bytes(&'a [u8]),
-    All,
 }
 
 /// What they are applied to, and where they are stored.
@@ -187,15 +182,17 @@ impl<T: Element> Job<'_, T> {
     /// Both halves of the job; `middle` is a multiple of [`TILE`].
     fn split_at(self, middle: usize) -> (Self, Self) {
         let (source, source_rest) = match self.source {
-            Source::Bits(bits) => {
+            Source::Given(Given::Bits(bits)) => {
                 let (a, b) = bits.split_at(middle / 32);
-                (Source::Bits(a), Source::Bits(b))
+                (Source::Given(Given::Bits(a)), Source::Given(Given::Bits(b)))
             }
-            Source::Bytes(bytes) => {
+            Source::Given(Given::Bytes(bytes)) => {
                 let (a, b) = bytes.split_at(middle);
-                (Source::Bytes(a), Source::Bytes(b))
+                (Source::Given(Given::Bytes(a)), Source::Given(Given::Bytes(b)))
             }
-            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::Seeded(..) | Source::All) => (source, source),
+            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::Seeded(..) | Source::Given(Given::All)) => {
+                (source, source)
+            }
         };
         let (data, data_rest) = match self.data {
             Data::Apart(x, y) => {
@@ -265,6 +262,7 @@ impl<T: Element> Compute for Job<'_, T> {
         let source = match self.source {
             // In one go: no decisions are kept on the way to where they are used.
             Source::Drawn(dropout) => return self.compute_run(&dropout, instructions),
+            Source::Given(given) => return self.compute_given(given, instructions),
             Source::Mapped(dropout, map) if matches!(Way::of(map), Way::Runs | Way::Shared) => {
                 let Some(left) = self.compute_runs(dropout, map, instructions) else {
                     return;
@@ -274,15 +272,32 @@ impl<T: Element> Compute for Job<'_, T> {
             }
             Source::Mapped(dropout, map) => ByPieces::Mapped(dropout, map),
             Source::Seeded(call, seeds) => ByPieces::Seeded(call, seeds),
-            Source::Bits(bits) => ByPieces::Bits(bits),
-            Source::Bytes(bytes) => ByPieces::Bytes(bytes),
-            Source::All => ByPieces::All,
         };
         self.compute_by_pieces(source, instructions);
     }
 }
 
 impl<T: Element> Job<'_, T> {
+    /// Nothing to draw.
+    #[inline(always)]
+    fn compute_given(self, given: Given<'_>, instructions: impl Instructions) {
+        let (len, scale) = (self.len, self.scale);
+        match self.data {
+            Data::Apart(x, y) if self.streams => {
+                let make = Dropped { of: x, scale };
+                given.decide(len, instructions, &mut Streamed { make, y });
+                instructions.streamed();
+            }
+            Data::Apart(x, y) => {
+                let make = Dropped { of: x, scale };
+                given.decide(len, instructions, &mut Made { make, y });
+            }
+            Data::InPlace(y) => given.decide(len, instructions, &mut InPlace { y, scale }),
+            // Of these only what has no elements.
+            Data::Stored(..) | Data::Fused(..) | Data::Mask(_) => {}
+        }
+    }
+
     /// One run of the stream.
     #[inline(always)]
     fn compute_run(self, dropout: &Dropout, instructions: impl Instructions) {
@@ -332,7 +347,7 @@ impl<T: Element> Job<'_, T> {
         // Elements decided before they are applied.
         let piece = match source {
             ByPieces::Mapped(_, map) => mapped::piece(map),
-            _ => TILE,
+            ByPieces::Seeded(..) => TILE,
         };
         let (mut tile, mut longer) = ([0u8; TILE], Vec::new());
         let keep = if piece > TILE {
@@ -366,9 +381,6 @@ impl<T: Element> Job<'_, T> {
                     first: (self.first + at) as u64,
                     keep,
                 }),
-                ByPieces::Bits(bits) => unpack_bits(instructions, &bits[at / 32..], keep),
-                ByPieces::Bytes(bytes) => keep.copy_from_slice(&bytes[at..end]),
-                ByPieces::All => keep.fill(1),
             }
             let keep = &*keep;
             let decisions: &[KeepByte] = bytemuck::cast_slice(keep);
@@ -465,14 +477,22 @@ impl<I: Instructions> SomeRuns<'_, I> {
     }
 }
 
+fn is_far_longer_than_caches<T>(len: usize) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let cache = x86::third_level_cache();
+    #[cfg(not(target_arch = "x86_64"))]
+    let cache = usize::MAX;
+    len.saturating_mul(size_of::<T>()) / 2 >= cache
+}
+
 /// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less
 /// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
 pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Option<&IndexMap>) -> bool {
     #[cfg(target_arch = "x86_64")]
-    let (cache, has_avx512) = (x86::third_level_cache(), x86::has_avx512());
+    let has_avx512 = x86::has_avx512();
     #[cfg(not(target_arch = "x86_64"))]
-    let (cache, has_avx512) = (usize::MAX, false);
-    if len.saturating_mul(size_of::<T>()) / 2 < cache {
+    let has_avx512 = false;
+    if !is_far_longer_than_caches::<T>(len) {
         return false;
     }
     if map.is_some_and(mapped::shares_far) {
@@ -496,7 +516,7 @@ pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, da
         len,
         scale: dropout.probability.training_scale(dropout.scale_mode),
         source: match (map, seeds) {
-            _ if len == 0 => Source::All,
+            _ if len == 0 => Source::Given(Given::All),
             (_, Some(seeds)) => Source::Seeded(draw, seeds),
             (None, None) => Source::Drawn(*dropout),
             // Rows of a tensor, say: nothing but an offset.
@@ -505,5 +525,28 @@ pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, da
         },
         data,
         streams,
+    }
+}
+
+/// With decisions that need not be drawn.
+pub(super) fn given<'a, T: Element>(
+    dropout: &Dropout,
+    decisions: Given<'a>,
+    len: usize,
+    data: Data<'a, T>,
+) -> Job<'a, T> {
+    let scale = dropout.probability.training_scale(dropout.scale_mode);
+    scaled(scale, decisions, len, data)
+}
+
+/// The same, times any scale.
+pub(super) fn scaled<'a, T: Element>(scale: f32, decisions: Given<'a>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
+    Job {
+        first: 0,
+        len,
+        scale,
+        source: Source::Given(decisions),
+        data,
+        streams: is_far_longer_than_caches::<T>(len),
     }
 }

@@ -30,9 +30,10 @@ mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use decide::Given;
 pub use fused::{bias_gradient, forward_fused};
 pub(crate) use job::Compiled;
-use job::{Data, Job, Sink, Source, training};
+use job::{Data, Sink, given, scaled, training};
 pub(crate) use scale::Scale;
 
 use crate::element::bit_mask_words;
@@ -284,12 +285,8 @@ pub fn backward_from_bit_mask<'a, T: Element>(
     draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    let job = training(draw, dy.len(), Data::Apart(dy, dx));
-    Job {
-        source: Source::Bits(mask),
-        ..job
-    }
-    .run();
+    let len = dy.len();
+    given(draw.dropout, Given::Bits(mask), len, Data::Apart(dy, dx)).run();
     Ok(())
 }
 
@@ -317,12 +314,8 @@ pub fn backward_from_bit_mask_in_place<'a, T: Element>(
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
-    let job = training(draw, dy.len(), Data::InPlace(dy));
-    Job {
-        source: Source::Bits(mask),
-        ..job
-    }
-    .run();
+    let len = dy.len();
+    given(draw.dropout, Given::Bits(mask), len, Data::InPlace(dy)).run();
     Ok(())
 }
 
@@ -352,12 +345,8 @@ pub fn backward_from_byte_mask<'a, T: Element>(
     draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    let job = training(draw, dy.len(), Data::Apart(dy, dx));
-    Job {
-        source: Source::Bytes(mask),
-        ..job
-    }
-    .run();
+    let len = dy.len();
+    given(draw.dropout, Given::Bytes(mask), len, Data::Apart(dy, dx)).run();
     Ok(())
 }
 
@@ -385,12 +374,8 @@ pub fn backward_from_byte_mask_in_place<'a, T: Element>(
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
-    let job = training(draw, dy.len(), Data::InPlace(dy));
-    Job {
-        source: Source::Bytes(mask),
-        ..job
-    }
-    .run();
+    let len = dy.len();
+    given(draw.dropout, Given::Bytes(mask), len, Data::InPlace(dy)).run();
     Ok(())
 }
 
@@ -466,7 +451,7 @@ pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]
     check_output("y", x.len(), y.len())?;
     match dropout.probability.inference_scale(dropout.scale_mode) {
         None => y.copy_from_slice(x),
-        Some(scale) => run_inference(scale, x.len(), Data::Apart(x, y)),
+        Some(scale) => scaled(scale, Given::All, x.len(), Data::Apart(x, y)).run(),
     }
     Ok(())
 }
@@ -490,19 +475,7 @@ pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]
 pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
     let dropout = draw.into().dropout;
     if let Some(scale) = dropout.probability.inference_scale(dropout.scale_mode) {
-        run_inference(scale, x.len(), Data::InPlace(x));
+        scaled(scale, Given::All, x.len(), Data::InPlace(x)).run();
     }
     Ok(())
-}
-
-fn run_inference<T: Element>(scale: f32, len: usize, data: Data<'_, T>) {
-    Job {
-        first: 0,
-        len,
-        scale,
-        source: Source::All,
-        data,
-        streams: false,
-    }
-    .run();
 }

@@ -5,9 +5,9 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::*;
-use crate::cpu::decide::{Decision, KeepByte, before_line};
+use crate::cpu::decide::{Decision, Given, KeepByte, before_line};
 use crate::cpu::fused::{Fused, PartialSums};
-use crate::cpu::job::{Data, Job, Sink, streams, training};
+use crate::cpu::job::{Data, Job, Sink, scaled, streams, training};
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;
@@ -415,6 +415,74 @@ fn jobs_equal_the_portable_ones() {
                 );
             }
         }
+    }
+}
+
+/// Decisions out of a mask, and none to make.
+#[test]
+fn given_decisions_equal_the_portable_ones() {
+    fn check<T: Element>(x: &[T]) {
+        let len = x.len();
+        let kept: Vec<u8> = (0..len).map(|i| u8::from(i * i % 7 < 4)).collect();
+        let mut bits = vec![0; len.div_ceil(32)];
+        for (i, kept) in kept.iter().enumerate() {
+            bits[i / 32] |= u32::from(*kept) << (i % 32);
+        }
+        // Any byte but 0 keeps.
+        let bytes: Vec<u8> = kept
+            .iter()
+            .zip((1..=255).cycle())
+            .map(|(kept, any)| kept * any)
+            .collect();
+        for (which, decisions) in [Given::Bits(&bits), Given::Bytes(&bytes), Given::All]
+            .into_iter()
+            .enumerate()
+        {
+            for scale in [1.0 / 0.9, 0.0] {
+                let run = |set: Set, streams, shift: usize| {
+                    let mut y = vec![x[0]; len + 40];
+                    let data = Data::Apart(x, &mut y[shift..][..len]);
+                    set.compute(Job {
+                        streams,
+                        ..scaled(scale, decisions, len, data)
+                    });
+                    let mut in_place = x.to_vec();
+                    set.compute(scaled(scale, decisions, len, Data::InPlace(&mut in_place)));
+                    assert_eq!(
+                        bytemuck::cast_slice::<T, u8>(&in_place),
+                        bytemuck::cast_slice::<T, u8>(&y[shift..][..len]),
+                        "{set:?}, {which}, {scale}, {streams}, {shift}"
+                    );
+                    bytemuck::cast_slice::<T, u8>(&y).to_vec()
+                };
+                let streamed = SHIFTS.map(|shift| (true, shift));
+                for (streams, shift) in [(false, 0), (false, 3)].into_iter().chain(streamed) {
+                    let expected = run(Set::Portable, false, shift);
+                    let at = |i: usize| &expected[(shift + i) * size_of::<T>()..][..size_of::<T>()];
+                    for i in 0..len {
+                        let y = if which == 2 || kept[i] == 1 {
+                            x[i].scaled(scale)
+                        } else {
+                            T::zeroed()
+                        };
+                        assert_eq!(at(i), bytemuck::bytes_of(&y), "{which}, {scale}, element {i}");
+                    }
+                    for set in Set::all() {
+                        assert_eq!(
+                            run(set, streams, shift),
+                            expected,
+                            "{set:?}, {which}, {streams}, {shift}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    for len in [1, 100, 1501] {
+        let x: Vec<f32> = (0..len).map(|i| i as f32 - 700.0).collect();
+        check(&x);
+        check(&x.iter().map(|&x| f16::from_f32(x)).collect::<Vec<_>>());
+        check(&x.iter().map(|&x| bf16::from_f32(x)).collect::<Vec<_>>());
     }
 }
 

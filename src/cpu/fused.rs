@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::decide::{Decision, Dropped, KeepByte, Make, store};
+use super::decide::{Decision, KeepByte};
 use super::job::{Data, TASK, compute, training};
+use super::outputs::{Dropped, Make, store};
 use super::words::{Compute, Instructions, READ};
 use crate::fused::{Neighbours, ROWS_OF_A_SUM, check_rows};
 use crate::{Draw, Element, SliceError};

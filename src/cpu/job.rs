@@ -5,12 +5,11 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::decide::{
-    Both, Buffered, Decide, Dropped, Given, InPlace, Keep, KeepBits, KeepByte, Made, Make, Nowhere, Run, Seeded,
-    Streamed, pack_bits,
-};
+use super::decide::{Decide, KeepByte, pack_bits};
+use super::draw::{Given, Run, Seeded};
 use super::fused::Fused;
 use super::mapped::{self, Runs, Way, draw_mapped};
+use super::outputs::{Both, Buffered, Dropped, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed};
 use super::words::{Compute, Instructions, Portable, READ, WRITE};
 #[cfg(target_arch = "x86_64")]
 use super::x86;

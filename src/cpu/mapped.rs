@@ -1,8 +1,10 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
-use super::decide::{Decide, Decision, Keep, Run, in_order};
+use super::decide::{Decide, Decision};
+use super::draw::{Run, in_order};
 use super::job::{Fetch, TASK, TILE};
+use super::outputs::Keep;
 use super::words::{BATCH, Blocks, Compute, Instructions, Sequence, WORDS, Words};
 use crate::index_map::{self, Dimension};
 use crate::{Dropout, IndexMap, RandomBits};

@@ -21,16 +21,18 @@
 //! ```
 
 mod decide;
+mod draw;
 mod fused;
 mod job;
 mod mapped;
+mod outputs;
 mod pages;
 mod scale;
 mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use decide::Given;
+use draw::Given;
 pub use fused::{bias_gradient, forward_fused};
 pub(crate) use job::Compiled;
 use job::{Data, Sink, given, scaled, training};

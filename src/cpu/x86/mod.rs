@@ -19,7 +19,7 @@ use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
 
 use std::sync::OnceLock;
 
-use super::decide::LINE;
+use super::outputs::LINE;
 use super::words::{Compute, Instructions as _, Sequence, WORDS};
 use crate::philox::MULTIPLIERS;
 

@@ -5,9 +5,11 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::*;
-use crate::cpu::decide::{Decision, Given, KeepByte, before_line};
+use crate::cpu::decide::{Decision, KeepByte};
+use crate::cpu::draw::Given;
 use crate::cpu::fused::{Fused, PartialSums};
 use crate::cpu::job::{Data, Job, Sink, scaled, streams, training};
+use crate::cpu::outputs::before_line;
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;

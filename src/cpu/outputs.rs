@@ -1,0 +1,424 @@
+//! What decisions become: results, beside their input, in place or past the caches, and masks.
+
+use core::ops::Range;
+
+use super::decide::{Decide, Decision, KEEP};
+use super::words::Instructions;
+use crate::Element;
+
+/// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
+#[inline(always)]
+fn apply<T: Element, L: Decision, const PAST: bool>(
+    instructions: impl Instructions,
+    x: Option<&[T]>,
+    y: &mut [T],
+    decisions: &[L],
+    limit: u32,
+    scale: f32,
+) {
+    // A scale of 0 makes NaNs of infinities, which the others never do.
+    if scale == 0.0 {
+        return apply_each(x, y, decisions, limit, scale);
+    }
+    let (decisions, decisions_rest) = decisions.as_chunks();
+    match x {
+        Some(x) => {
+            let ((x, x_rest), (y, y_rest)) = (x.as_chunks(), y.as_chunks_mut());
+            for ((y, decisions), x) in y.iter_mut().zip(decisions).zip(x) {
+                let kept = L::kept_32(decisions, limit, instructions);
+                store::<T, PAST>(instructions, T::dropped_32(*x, kept, scale, instructions), y);
+            }
+            apply_each(Some(x_rest), y_rest, decisions_rest, limit, scale);
+        }
+        None => {
+            let (y, y_rest) = y.as_chunks_mut();
+            for (y, decisions) in y.iter_mut().zip(decisions) {
+                *y = T::dropped_32(*y, L::kept_32(decisions, limit, instructions), scale, instructions);
+            }
+            apply_each(None, y_rest, decisions_rest, limit, scale);
+        }
+    }
+}
+
+/// With `PAST` past the caches, to where a cache line begins.
+#[inline(always)]
+pub(super) fn store<T: Element, const PAST: bool>(instructions: impl Instructions, from: [T; 32], to: &mut [T; 32]) {
+    if PAST {
+        instructions.stream_lines(bytemuck::bytes_of(&from), bytemuck::bytes_of_mut(to));
+    } else {
+        *to = from;
+    }
+}
+
+/// [`apply`] one by one.
+#[inline(always)]
+fn apply_each<T: Element, L: Decision>(x: Option<&[T]>, y: &mut [T], decisions: &[L], limit: u32, scale: f32) {
+    for (i, (y, decision)) in y.iter_mut().zip(decisions).enumerate() {
+        let x = x.map_or(*y, |x| x[i]);
+        *y = if decision.is_kept(limit) {
+            x.scaled(scale)
+        } else {
+            T::zeroed()
+        };
+    }
+}
+
+/// [`apply`] where all are decided alike.
+#[inline(always)]
+fn apply_all<T: Element, const PAST: bool>(
+    instructions: impl Instructions,
+    x: Option<&[T]>,
+    y: &mut [T],
+    keep: bool,
+    scale: f32,
+) {
+    if !keep {
+        y.fill(T::zeroed());
+        return;
+    }
+    let all = instructions.of_bits(u32::MAX);
+    let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
+    let (y, y_rest) = y.split_at_mut(whole);
+    let (x, x_rest) = x.map(|x| x.split_at(whole)).unzip();
+    let chunks = y.as_chunks_mut().0;
+    match x {
+        Some(x) => {
+            for (y, x) in chunks.iter_mut().zip(x.as_chunks().0) {
+                store::<T, PAST>(instructions, T::dropped_32(*x, all, scale, instructions), y);
+            }
+        }
+        None => {
+            for y in chunks {
+                *y = T::dropped_32(*y, all, scale, instructions);
+            }
+        }
+    }
+    for (i, y) in y_rest.iter_mut().enumerate() {
+        *y = x_rest.map_or(*y, |x| x[i]).scaled(scale);
+    }
+}
+
+/// What dropout makes of a source, an input or one with its neighbours.
+pub(super) struct Dropped<S> {
+    pub(super) of: S,
+    pub(super) scale: f32,
+}
+
+/// Makes it.
+pub(super) trait Make<T> {
+    /// Elements `[at, at + lanes.len())`; with `PAST`, whole thirty-twos go past the caches to `y`, which begins a cache line.
+    fn make<L: Decision, const PAST: bool>(
+        &self,
+        instructions: impl Instructions,
+        at: usize,
+        lanes: &[L],
+        limit: u32,
+        y: &mut [T],
+    );
+    /// Elements `[at, at + y.len())`, all decided alike; the same of `PAST`.
+    fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]);
+}
+
+impl<T: Element> Make<T> for Dropped<&[T]> {
+    #[inline(always)]
+    fn make<L: Decision, const PAST: bool>(
+        &self,
+        instructions: impl Instructions,
+        at: usize,
+        lanes: &[L],
+        limit: u32,
+        y: &mut [T],
+    ) {
+        apply::<T, L, PAST>(
+            instructions,
+            Some(&self.of[at..at + y.len()]),
+            y,
+            lanes,
+            limit,
+            self.scale,
+        );
+    }
+
+    #[inline(always)]
+    fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
+        apply_all::<T, PAST>(instructions, Some(&self.of[at..at + y.len()]), y, keep, self.scale);
+    }
+}
+
+/// Stores what is made.
+pub(super) struct Made<'a, T, M> {
+    pub(super) make: M,
+    pub(super) y: &'a mut [T],
+}
+
+impl<T: Element, M: Make<T>> Decide for Made<'_, T, M> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let y = &mut self.y[at..at + lanes.len()];
+        self.make.make::<L, false>(instructions, at, lanes, limit, y);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let y = &mut self.y[range.clone()];
+        self.make.make_alike::<false>(instructions, range.start, keep, y);
+    }
+}
+
+/// Bytes of a cache line.
+pub(super) const LINE: usize = 64;
+
+/// Elements before the first that begins a cache line.
+pub(super) fn before_line<T>(elements: &[T]) -> usize {
+    elements.as_ptr().align_offset(LINE).min(elements.len())
+}
+
+/// [`Made`], past the caches: from the registers, in pieces that begin at a cache line.
+pub(super) struct Streamed<'a, T, M> {
+    pub(super) make: M,
+    pub(super) y: &'a mut [T],
+}
+
+impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
+    /// What is not a whole piece, as ever.
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let y = &mut self.y[at..at + lanes.len()];
+        self.make.make::<L, false>(instructions, at, lanes, limit, y);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let (at, y) = (range.start, &mut self.y[range]);
+        let (head, y) = y.split_at_mut(before_line(y));
+        self.make.make_alike::<false>(instructions, at, keep, head);
+        self.make.make_alike::<true>(instructions, at + head.len(), keep, y);
+    }
+
+    const AT_LINES: bool = true;
+
+    #[inline(always)]
+    fn before_line(&self, at: usize) -> usize {
+        before_line(&self.y[at..])
+    }
+
+    #[inline(always)]
+    fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let y = &mut self.y[at..at + lanes.len()];
+        self.make.make::<L, true>(instructions, at, lanes, limit, y);
+    }
+}
+
+/// [`Made`], past the caches wherever pieces begin: by way of a buffer, of which whole lines are stored. A line that two stores
+/// share, of which one goes past the caches, takes ten times as long.
+pub(super) struct Buffered<'a, T, M> {
+    make: M,
+    y: &'a mut [T],
+    /// The end of its first line is what is left of the line before.
+    buffer: Buffer<T>,
+    left: usize,
+    /// What lies in the output's first line before the output is somebody else's: so many elements of what is left.
+    foreign: usize,
+}
+
+/// As many elements as are decided at a time, behind a line.
+#[repr(align(64))]
+struct Buffer<T>([T; LINE + KEEP]);
+
+impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
+    const A_LINE: usize = LINE / size_of::<T>();
+
+    #[inline(always)]
+    pub(super) fn new(make: M, y: &'a mut [T]) -> Self {
+        let foreign = y.as_ptr().addr() % LINE / size_of::<T>();
+        Self {
+            make,
+            y,
+            buffer: Buffer([T::zeroed(); _]),
+            left: foreign,
+            foreign,
+        }
+    }
+
+    /// Stores the whole lines of what is left and of elements `[at, at + len)`, which lie behind it.
+    #[inline(always)]
+    fn store_lines(&mut self, instructions: impl Instructions, mut at: usize, len: usize) {
+        let filled = &self.buffer.0[Self::A_LINE - self.left..Self::A_LINE + len];
+        let mut lines = &filled[..filled.len() / Self::A_LINE * Self::A_LINE];
+        let left = filled.len() - lines.len();
+        if self.foreign == 0 {
+            at -= self.left;
+        } else if let Some((first, rest)) = lines.split_at_checked(Self::A_LINE) {
+            // As ever, for whoever has the rest of the line.
+            let ours = &first[self.foreign..];
+            at -= self.left - self.foreign;
+            self.y[at..at + ours.len()].copy_from_slice(ours);
+            at += ours.len();
+            lines = rest;
+            self.foreign = 0;
+        }
+        let y = &mut self.y[at..at + lines.len()];
+        instructions.stream_lines(bytemuck::cast_slice(lines), bytemuck::cast_slice_mut(y));
+        self.buffer.0.copy_within(len..len + Self::A_LINE, 0);
+        self.left = left;
+    }
+
+    /// Stores what is left, after the last elements.
+    #[inline(always)]
+    pub(super) fn finish(self) {
+        let left = &self.buffer.0[..Self::A_LINE][Self::A_LINE - self.left + self.foreign..];
+        let end = self.y.len();
+        self.y[end - left.len()..].copy_from_slice(left);
+    }
+}
+
+impl<T: Element, M: Make<T>> Decide for Buffered<'_, T, M> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let buffer = &mut self.buffer.0[Self::A_LINE..][..lanes.len()];
+        self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
+        self.store_lines(instructions, at, lanes.len());
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        for at in range.clone().step_by(KEEP) {
+            let len = KEEP.min(range.end - at);
+            let buffer = &mut self.buffer.0[Self::A_LINE..][..len];
+            self.make.make_alike::<false>(instructions, at, keep, buffer);
+            self.store_lines(instructions, at, len);
+        }
+    }
+}
+
+pub(super) struct InPlace<'a, T> {
+    pub(super) y: &'a mut [T],
+    pub(super) scale: f32,
+}
+
+impl<T: Element> Decide for InPlace<'_, T> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let y = &mut self.y[at..at + lanes.len()];
+        apply::<T, L, false>(instructions, None, y, lanes, limit, self.scale);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        apply_all::<T, false>(instructions, None, &mut self.y[range], keep, self.scale);
+    }
+}
+
+/// Decisions as bytes, 1 = kept.
+pub(super) struct Keep<'a> {
+    pub(super) keep: &'a mut [u8],
+}
+
+impl Decide for Keep<'_> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        let (chunks, rest) = self.keep[at..at + lanes.len()].as_chunks_mut();
+        let (lanes, lanes_rest) = lanes.as_chunks();
+        for (keep, lanes) in chunks.iter_mut().zip(lanes) {
+            *keep = instructions.bytes(L::kept_32(lanes, limit, instructions));
+        }
+        for (keep, lane) in rest.iter_mut().zip(lanes_rest) {
+            *keep = u8::from(lane.is_kept(limit));
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        self.keep[range].fill(u8::from(keep));
+    }
+}
+
+/// Decisions as bits, of elements that come one after the other.
+pub(super) struct KeepBits<'a> {
+    pub(super) bits: &'a mut [u32],
+}
+
+impl KeepBits<'_> {
+    /// Those of up to 32 elements; bits that belong to none are 0.
+    #[inline(always)]
+    fn put(&mut self, at: usize, kept: u32) {
+        let (word, bit) = (at / 32, at % 32);
+        if bit == 0 {
+            self.bits[word] = kept;
+            return;
+        }
+        self.bits[word] |= kept << bit;
+        if let Some(next) = self.bits.get_mut(word + 1) {
+            *next = kept >> (32 - bit);
+        }
+    }
+}
+
+impl Decide for KeepBits<'_> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, mut at: usize, lanes: &[L], limit: u32) {
+        let (lanes, lanes_rest) = lanes.as_chunks();
+        for lanes in lanes {
+            self.put(at, instructions.bits(L::kept_32(lanes, limit, instructions)));
+            at += lanes.len();
+        }
+        if !lanes_rest.is_empty() {
+            let mut kept = 0;
+            for (bit, lane) in lanes_rest.iter().enumerate() {
+                kept |= u32::from(lane.is_kept(limit)) << bit;
+            }
+            self.put(at, kept);
+        }
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let mut at = range.start;
+        while at < range.end {
+            let len = (32 - at % 32).min(range.end - at);
+            self.put(at, if keep { u32::MAX >> (32 - len) } else { 0 });
+            at += len;
+        }
+    }
+}
+
+/// Decisions that are not stored.
+pub(super) struct Nowhere;
+
+impl Decide for Nowhere {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, _instructions: impl Instructions, _at: usize, _lanes: &[L], _limit: u32) {}
+
+    #[inline(always)]
+    fn decide_all(&mut self, _instructions: impl Instructions, _range: Range<usize>, _keep: bool) {}
+}
+
+/// One and the other, which takes pieces wherever they begin.
+pub(super) struct Both<A, B>(pub(super) A, pub(super) B);
+
+impl<A: Decide, B: Decide> Decide for Both<A, B> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        self.0.decide(instructions, at, lanes, limit);
+        self.1.decide(instructions, at, lanes, limit);
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        self.0.decide_all(instructions, range.clone(), keep);
+        self.1.decide_all(instructions, range, keep);
+    }
+
+    const AT_LINES: bool = A::AT_LINES;
+
+    #[inline(always)]
+    fn before_line(&self, at: usize) -> usize {
+        self.0.before_line(at)
+    }
+
+    #[inline(always)]
+    fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        self.0.decide_piece(instructions, at, lanes, limit);
+        self.1.decide_piece(instructions, at, lanes, limit);
+    }
+}

@@ -15,7 +15,8 @@ use rayon::prelude::*;
 use wgpu_dropout::half::{bf16, f16};
 use wgpu_dropout::rand_core;
 use wgpu_dropout::{
-    Dropout, Element, IndexMap, Neighbours, Philox4x32, Probability, RandomBits, bit_mask_words, cpu, reference,
+    Dropout, Element, IndexMap, Neighbours, Philox4x32, Probability, RandomBits, ScaleMode, bit_mask_words, cpu,
+    reference,
 };
 
 const SEED: u64 = 42;
@@ -51,7 +52,17 @@ fn operations<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: 
         check(&dropout, x, y);
         let name = format!("forward, {} bits", random_bits.bits());
         group.bench_function(name, |b| b.iter(|| cpu::forward(&dropout, x, y).unwrap()));
+        // Where no line of the cache begins, nor sixteen bytes.
+        let (x, y) = (&x[1..], &mut y[1..]);
+        cpu::forward(&dropout, x, y).unwrap();
+        check(&dropout, x, y);
+        let name = format!("forward one element on, {} bits", random_bits.bits());
+        group.bench_function(name, |b| b.iter(|| cpu::forward(&dropout, x, y).unwrap()));
     }
+    let classic = dropout(0.1, RandomBits::B32).with_scale_mode(ScaleMode::Classic);
+    group.bench_function("classic inference", |b| {
+        b.iter(|| cpu::inference(&classic, x, y).unwrap());
+    });
     let dropout = dropout(0.1, RandomBits::B32);
     cpu::forward_with_bit_mask(&dropout, x, y, &mut mask).unwrap();
     check(&dropout, x, y);
@@ -88,6 +99,7 @@ fn maps<T: Element>(group: &mut BenchmarkGroup<'_, WallTime>, x: &[T], y: &mut [
         ("drop path", IndexMap::drop_path(&[16, n / 16])),
         ("same over time", IndexMap::same_over(&[16, 64, n / 1024], 1)),
         ("a shard's rows of 1024", IndexMap::new(&[n / 1024, 1024], &[4096, 1])),
+        ("a shard's rows of 1001", IndexMap::new(&[n / 1001, 1001], &[4004, 1])),
         ("a shard's rows of 100", IndexMap::new(&[n / 100, 100], &[400, 1])),
         ("channels last", permuted(&[4, 64, n / 256], &[0, 2, 1])),
         (

@@ -106,12 +106,13 @@ pub(super) fn has_avx512() -> bool {
     Avx512::detect().is_some()
 }
 
-/// Bytes of the third-level cache, as the processor gives them; the most there can be where it does not.
+/// Bytes of the third-level cache, as the processor gives them; the most there can be where it does not, or where nothing is
+/// stored past it.
 pub(super) fn third_level_cache() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     *BYTES.get_or_init(|| {
         // Miri runs no assembly, which is what asks the processor.
-        if cfg!(miri) {
+        if cfg!(miri) || (Avx512::detect().is_none() && Avx2::detect().is_none()) {
             return usize::MAX;
         }
         let caches = raw_cpuid::CpuId::new().get_cache_parameters();

@@ -481,7 +481,7 @@ fn is_far_longer_than_caches<T>(len: usize) -> bool {
     let cache = x86::third_level_cache();
     #[cfg(not(target_arch = "x86_64"))]
     let cache = usize::MAX;
-    len.saturating_mul(size_of::<T>()) / 2 >= cache
+    len.saturating_mul(size_of::<T>()) >= cache.saturating_add(cache / 2)
 }
 
 /// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less

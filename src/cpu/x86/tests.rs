@@ -561,28 +561,33 @@ fn long_results_of_cheap_draws_go_past_the_caches() {
     if cache == usize::MAX {
         return;
     }
+    // One and a half times the cache.
+    let [of_two_bytes, of_four_bytes] = [2, 4].map(|bytes| (cache + cache / 2).div_ceil(bytes));
     for (random_bits, of_f32) in [
         (RandomBits::B32, has_avx512()),
         (RandomBits::B16, has_avx512()),
         (RandomBits::B8, true),
     ] {
-        assert_eq!(streams::<f32>(cache / 2, random_bits, None), of_f32);
-        assert!(streams::<bf16>(cache, random_bits, None));
-        assert!(!streams::<bf16>(cache - 1, random_bits, None));
-        assert!(!streams::<f32>(cache / 2 - 1, random_bits, None));
+        assert_eq!(streams::<f32>(of_four_bytes, random_bits, None), of_f32);
+        assert!(streams::<bf16>(of_two_bytes, random_bits, None));
+        assert!(!streams::<bf16>(of_two_bytes - 1, random_bits, None));
+        assert!(!streams::<f32>(of_four_bytes - 1, random_bits, None));
         let map = |shape: &[u64], strides: &[u64]| IndexMap::new(shape, strides).expect("a map");
         let rows = cache as u64;
         for (shared, always) in [(4096, true), (100, false)] {
             let map = map(&[rows, shared], &[1, 0]);
-            assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&map)), always);
-            assert_eq!(streams::<bf16>(cache, random_bits, Some(&map)), always);
+            assert_eq!(streams::<f32>(of_four_bytes, random_bits, Some(&map)), always);
+            assert_eq!(streams::<bf16>(of_two_bytes, random_bits, Some(&map)), always);
         }
         for (length, is_long) in [(4096, true), (512, true), (511, false)] {
             let map = map(&[rows, length], &[1 << 20, 1]);
-            assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&map)), of_f32 && is_long);
-            assert_eq!(streams::<bf16>(cache, random_bits, Some(&map)), is_long);
+            assert_eq!(
+                streams::<f32>(of_four_bytes, random_bits, Some(&map)),
+                of_f32 && is_long
+            );
+            assert_eq!(streams::<bf16>(of_two_bytes, random_bits, Some(&map)), is_long);
         }
         let whole = map(&[rows, 8], &[8, 1]);
-        assert_eq!(streams::<f32>(cache / 2, random_bits, Some(&whole)), of_f32);
+        assert_eq!(streams::<f32>(of_four_bytes, random_bits, Some(&whole)), of_f32);
     }
 }

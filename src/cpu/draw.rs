@@ -95,9 +95,6 @@ impl Given<'_> {
     /// Decides elements `[0, len)`.
     #[inline(always)]
     pub(super) fn decide(self, len: usize, instructions: impl Instructions, decide: &mut impl Decide) {
-        if let Self::All = self {
-            return decide.decide_all(instructions, 0..len, true);
-        }
         let mut tile = [0; TILE];
         let mut at = 0;
         // Before the first piece what has to be.
@@ -110,7 +107,7 @@ impl Given<'_> {
                     bytemuck::cast_slice(tile)
                 }
                 Self::Bytes(bytes) => bytemuck::cast_slice(&bytes[at..end]),
-                Self::All => &[],
+                Self::All => return decide.decide_all(instructions, at..len, true),
             };
             if decisions.len() == TILE {
                 decide.decide_piece(instructions, at, decisions, 0);
@@ -186,10 +183,8 @@ fn draw_lanes<L: Decision, D: Decide>(
         let mut next = block;
         if D::AT_LINES && skipped > 0 {
             take.from_before = 16 - skipped * size_of::<L>();
-            let [.., last] = take.before.as_chunks_mut().0 else {
-                return;
-            };
-            *last = philox::block(sequence.seed, sequence.subsequence, block);
+            let last = philox::block(sequence.seed, sequence.subsequence, block);
+            take.before[BEFORE - last.len()..].copy_from_slice(&last);
             next = block.wrapping_add(1);
         }
         let drawn = instructions.words(&sequence, next, run.len() / lanes_a_piece, &mut take);

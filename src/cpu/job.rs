@@ -476,7 +476,7 @@ impl<I: Instructions> SomeRuns<'_, I> {
     }
 }
 
-fn is_far_longer_than_caches<T>(len: usize) -> bool {
+fn is_longer_than_caches<T>(len: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
     let cache = x86::third_level_cache();
     #[cfg(not(target_arch = "x86_64"))]
@@ -491,7 +491,7 @@ pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Opti
     let has_avx512 = x86::has_avx512();
     #[cfg(not(target_arch = "x86_64"))]
     let has_avx512 = false;
-    if !is_far_longer_than_caches::<T>(len) {
+    if !is_longer_than_caches::<T>(len) {
         return false;
     }
     if map.is_some_and(mapped::shares_far) {
@@ -546,6 +546,6 @@ pub(super) fn scaled<'a, T: Element>(scale: f32, decisions: Given<'a>, len: usiz
         scale,
         source: Source::Given(decisions),
         data,
-        streams: is_far_longer_than_caches::<T>(len),
+        streams: is_longer_than_caches::<T>(len),
     }
 }

@@ -420,6 +420,55 @@ fn jobs_equal_the_portable_ones() {
     }
 }
 
+/// Several tasks, which share lines past the caches.
+#[test]
+#[cfg_attr(miri, ignore = "stores past the caches are assembly")]
+fn tasks_meet_anywhere_in_a_line() {
+    fn check<T: Element>(x: &[T]) {
+        let shapes = [None, Some((1001, 1001)), Some((1001, 1003)), Some((33_333, 40_000))];
+        for (random_bits, shape) in RandomBits::ALL
+            .into_iter()
+            .flat_map(|bits| shapes.map(|shape| (bits, shape)))
+        {
+            let map =
+                shape.map(|(row, stride)| IndexMap::new(&[x.len() as u64 / row, row], &[stride, 1]).expect("a map"));
+            let len = map.as_ref().map_or(x.len(), |map| map.elements() as usize);
+            let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
+            let dropout = crate::Dropout::new(0.3, 5)
+                .expect("a probability")
+                .with_probability(probability)
+                .with_element_offset((1 << 40) + 5);
+            let draw = Draw {
+                map: map.as_ref(),
+                ..Draw::from(&dropout)
+            };
+            let mut expected = vec![T::zeroed(); len];
+            training(draw, len, Data::Apart(&x[..len], &mut expected)).compute(Portable);
+            for shift in [0, 1, 7, 8, 18] {
+                let mut y = vec![x[0]; len + 40];
+                let data = Data::Apart(&x[..len], &mut y[shift..][..len]);
+                Job {
+                    streams: true,
+                    ..training(draw, len, data)
+                }
+                .run();
+                let (before, after) = y.split_at(shift);
+                let (y, after) = after.split_at(len);
+                let same = bytemuck::cast_slice::<T, u8>(y) == bytemuck::cast_slice::<T, u8>(&expected);
+                assert!(same, "{random_bits:?}, {shape:?}, {shift}");
+                let untouched = before
+                    .iter()
+                    .chain(after)
+                    .all(|y| bytemuck::bytes_of(y) == bytemuck::bytes_of(&x[0]));
+                assert!(untouched, "{random_bits:?}, {shape:?}, {shift}");
+            }
+        }
+    }
+    let x: Vec<f32> = (0..210_000).map(|i| i as f32 - 700.0).collect();
+    check(&x);
+    check(&x.iter().map(|&x| bf16::from_f32(x)).collect::<Vec<_>>());
+}
+
 /// Decisions out of a mask, and none to make.
 #[test]
 fn given_decisions_equal_the_portable_ones() {

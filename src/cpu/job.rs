@@ -1,8 +1,6 @@
 //! A job: elements, what decides about them and what is done with them; cut for threads, and run with the instructions
 //! that the processor has.
 
-use core::ops::Range;
-
 use half::{bf16, f16};
 
 use super::decide::{Decide, KeepByte, pack_bits};
@@ -282,14 +280,15 @@ impl<T: Element> Job<'_, T> {
     fn compute_given(self, given: Given<'_>, instructions: impl Instructions) {
         let (len, scale) = (self.len, self.scale);
         match self.data {
-            Data::Apart(x, y) if self.streams => {
-                let make = Dropped { of: x, scale };
-                given.decide(len, instructions, &mut Streamed { make, y });
-                instructions.streamed();
-            }
             Data::Apart(x, y) => {
                 let make = Dropped { of: x, scale };
-                given.decide(len, instructions, &mut Made { make, y });
+                let mut made = Made { make, y };
+                if self.streams {
+                    given.decide(len, instructions, &mut Streamed(made));
+                    instructions.streamed();
+                } else {
+                    given.decide(len, instructions, &mut made);
+                }
             }
             Data::InPlace(y) => given.decide(len, instructions, &mut InPlace { y, scale }),
             // Of these only what has no elements.
@@ -311,9 +310,9 @@ impl<T: Element> Job<'_, T> {
             Data::Stored(x, y, Sink::Bits(bits)) => run.make(Dropped { of: x, scale }, y, streams, KeepBits { bits }),
             Data::Stored(x, y, Sink::Bytes(keep)) => run.make(Dropped { of: x, scale }, y, streams, Keep { keep }),
             Data::Fused(ref fused, y) => run.make(Dropped { of: fused, scale }, y, streams, Nowhere),
-            Data::InPlace(y) => run.decide(0..self.len, &mut InPlace { y, scale }),
-            Data::Mask(Sink::Bits(bits)) => run.decide(0..self.len, &mut KeepBits { bits }),
-            Data::Mask(Sink::Bytes(keep)) => run.decide(0..self.len, &mut Keep { keep }),
+            Data::InPlace(y) => run.decide(self.len, &mut InPlace { y, scale }),
+            Data::Mask(Sink::Bits(bits)) => run.decide(self.len, &mut KeepBits { bits }),
+            Data::Mask(Sink::Bytes(keep)) => run.decide(self.len, &mut Keep { keep }),
         }
     }
 
@@ -413,11 +412,11 @@ struct OneRun<'a, I> {
 
 impl<I: Instructions> OneRun<'_, I> {
     #[inline(always)]
-    fn decide(self, range: Range<usize>, decide: &mut impl Decide) {
+    fn decide(self, len: usize, decide: &mut impl Decide) {
         self.instructions.apart(Run {
             dropout: self.dropout,
-            first: self.first + range.start as u64,
-            range,
+            first: self.first,
+            range: 0..len,
             decide,
         });
     }
@@ -426,12 +425,11 @@ impl<I: Instructions> OneRun<'_, I> {
     #[inline(always)]
     fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool, sink: impl Decide) {
         let len = y.len();
-        let mut made = Both(Made { make, y }, sink);
+        let made = Made { make, y };
         if !streams {
-            return self.decide(0..len, &mut made);
+            return self.decide(len, &mut Both(made, sink));
         }
-        let Both(Made { make, y }, sink) = made;
-        self.decide(0..len, &mut Both(Streamed { make, y }, sink));
+        self.decide(len, &mut Both(Streamed(made), sink));
         self.instructions.streamed();
     }
 }
@@ -460,19 +458,18 @@ impl<I: Instructions> SomeRuns<'_, I> {
     /// With `streams` past the caches.
     #[inline(always)]
     fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool) {
-        let instructions = self.instructions;
         if !streams {
             // As for one run, or that would be compiled twice.
             return self.decide(&mut Both(Made { make, y }, Nowhere));
         }
         if mapped::goes_far(self.map, self.dropout.probability.random_bits()) {
-            self.decide(&mut Both(Streamed { make, y }, Nowhere));
+            self.decide(&mut Both(Streamed(Made { make, y }), Nowhere));
         } else {
             let mut buffered = Both(Buffered::new(make, y), Nowhere);
             self.decide(&mut buffered);
             buffered.0.finish();
         }
-        instructions.streamed();
+        self.instructions.streamed();
     }
 }
 

@@ -287,8 +287,7 @@ pub fn backward_from_bit_mask<'a, T: Element>(
     draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    let len = dy.len();
-    given(draw.dropout, Given::Bits(mask), len, Data::Apart(dy, dx)).run();
+    given(draw.dropout, Given::Bits(mask), dy.len(), Data::Apart(dy, dx)).run();
     Ok(())
 }
 
@@ -316,8 +315,7 @@ pub fn backward_from_bit_mask_in_place<'a, T: Element>(
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
-    let len = dy.len();
-    given(draw.dropout, Given::Bits(mask), len, Data::InPlace(dy)).run();
+    given(draw.dropout, Given::Bits(mask), dy.len(), Data::InPlace(dy)).run();
     Ok(())
 }
 
@@ -347,8 +345,7 @@ pub fn backward_from_byte_mask<'a, T: Element>(
     draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    let len = dy.len();
-    given(draw.dropout, Given::Bytes(mask), len, Data::Apart(dy, dx)).run();
+    given(draw.dropout, Given::Bytes(mask), dy.len(), Data::Apart(dy, dx)).run();
     Ok(())
 }
 
@@ -376,8 +373,7 @@ pub fn backward_from_byte_mask_in_place<'a, T: Element>(
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
-    let len = dy.len();
-    given(draw.dropout, Given::Bytes(mask), len, Data::InPlace(dy)).run();
+    given(draw.dropout, Given::Bytes(mask), dy.len(), Data::InPlace(dy)).run();
     Ok(())
 }
 

@@ -173,39 +173,34 @@ pub(super) fn before_line<T>(elements: &[T]) -> usize {
     elements.as_ptr().align_offset(LINE).min(elements.len())
 }
 
-/// [`Made`], past the caches: from the registers, in pieces that begin at a cache line.
-pub(super) struct Streamed<'a, T, M> {
-    pub(super) make: M,
-    pub(super) y: &'a mut [T],
-}
+/// [`Made`], past the caches: from the registers, in pieces that begin at a cache line. What is not a whole piece, as ever.
+pub(super) struct Streamed<'a, T, M>(pub(super) Made<'a, T, M>);
 
 impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
-    /// What is not a whole piece, as ever.
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        let y = &mut self.y[at..at + lanes.len()];
-        self.make.make::<L, false>(instructions, at, lanes, limit, y);
+        self.0.decide(instructions, at, lanes, limit);
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        let (at, y) = (range.start, &mut self.y[range]);
-        let (head, y) = y.split_at_mut(before_line(y));
-        self.make.make_alike::<false>(instructions, at, keep, head);
-        self.make.make_alike::<true>(instructions, at + head.len(), keep, y);
+        let line = range.end.min(range.start + self.before_line(range.start));
+        self.0.decide_all(instructions, range.start..line, keep);
+        let y = &mut self.0.y[line..range.end];
+        self.0.make.make_alike::<true>(instructions, line, keep, y);
     }
 
     const AT_LINES: bool = true;
 
     #[inline(always)]
     fn before_line(&self, at: usize) -> usize {
-        before_line(&self.y[at..])
+        before_line(&self.0.y[at..])
     }
 
     #[inline(always)]
     fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        let y = &mut self.y[at..at + lanes.len()];
-        self.make.make::<L, true>(instructions, at, lanes, limit, y);
+        let y = &mut self.0.y[at..at + lanes.len()];
+        self.0.make.make::<L, true>(instructions, at, lanes, limit, y);
     }
 }
 

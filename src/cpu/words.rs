@@ -87,7 +87,24 @@ pub trait Instructions: Copy {
 
     /// So many bytes of the words before, less than a block, and then these words as far as there is place; what was moved out
     /// is the end of the words before from then on. As if each word lay in memory little-endian.
-    fn moved(self, before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS];
+    #[inline(always)]
+    fn moved(self, before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
+        let mut all = [0; BEFORE + WORDS];
+        all[..BEFORE].copy_from_slice(before);
+        all[BEFORE..].copy_from_slice(these);
+        before.copy_from_slice(&all[WORDS..]);
+        let (at, bits) = (BEFORE - from_before / 4, from_before as u32 % 4 * 8);
+        let mut moved = [0; WORDS];
+        if bits == 0 {
+            moved.copy_from_slice(&all[at..at + WORDS]);
+        } else {
+            let (below, above) = (&all[at - 1..][..WORDS], &all[at..][..WORDS]);
+            for i in 0..WORDS {
+                moved[i] = below[i] >> (32 - bits) | above[i] << bits;
+            }
+        }
+        moved
+    }
 
     /// The words of blocks anywhere, block by block.
     fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
@@ -178,11 +195,6 @@ impl Instructions for Portable {
             first = first.wrapping_add(BATCH as u64);
         }
         pieces
-    }
-
-    #[inline(always)]
-    fn moved(self, before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
-        moved(before, these, from_before)
     }
 
     #[inline(always)]
@@ -316,24 +328,4 @@ fn each<T: Copy, U: Copy + Default>(these: &[T; 32], of: impl Fn(T) -> U) -> [U;
         all[i] = of(these[i]);
     }
     all
-}
-
-/// [`Instructions::moved`].
-#[inline(always)]
-pub(super) fn moved(before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
-    let mut all = [0; BEFORE + WORDS];
-    all[..BEFORE].copy_from_slice(before);
-    all[BEFORE..].copy_from_slice(these);
-    before.copy_from_slice(&all[WORDS..]);
-    let (at, bits) = (BEFORE - from_before / 4, from_before as u32 % 4 * 8);
-    let mut moved = [0; WORDS];
-    if bits == 0 {
-        moved.copy_from_slice(&all[at..at + WORDS]);
-    } else {
-        let (below, above) = (&all[at - 1..][..WORDS], &all[at..][..WORDS]);
-        for i in 0..WORDS {
-            moved[i] = below[i] >> (32 - bits) | above[i] << bits;
-        }
-    }
-    moved
 }

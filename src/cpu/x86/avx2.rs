@@ -17,7 +17,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{BATCH, BEFORE, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words, moved};
+use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -53,11 +53,6 @@ impl Instructions for Avx2 {
     #[inline(always)]
     fn streamed(self) {
         fence();
-    }
-
-    #[inline(always)]
-    fn moved(self, before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS] {
-        moved(before, these, from_before)
     }
 
     forward! {

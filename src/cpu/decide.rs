@@ -3,10 +3,10 @@
 use core::ops::Range;
 
 use super::job::TILE;
-use super::words::{Instructions, WORDS};
+use super::words::{BATCH_WORDS, Instructions};
 
-/// As many decisions as [`WORDS`] words are at most.
-pub(super) const KEEP: usize = WORDS * 4;
+/// As many decisions as the words of a batch are at most.
+pub(super) const KEEP: usize = BATCH_WORDS * 4;
 
 /// Bits of a mask from the one of element `at` on as its bytes.
 #[inline(always)]
@@ -44,6 +44,9 @@ pub(super) fn pack_bits(instructions: impl Instructions, keep: &[u8], bits: &mut
 /// What decides about an element: its random bits as they lie in the words of the stream, little-endian, which
 /// keep it where the integer is at most the limit; or a byte of a mask.
 pub(super) trait Decision: bytemuck::Pod {
+    /// Whether what it decides may have a scale of 0: no probability that anything is drawn for has.
+    const SCALED_BY_0: bool = false;
+
     fn is_kept(self, limit: u32) -> bool;
 
     /// Thirty-two at once.
@@ -99,6 +102,8 @@ impl KeepByte {
 }
 
 impl Decision for KeepByte {
+    const SCALED_BY_0: bool = true;
+
     #[inline(always)]
     fn is_kept(self, _limit: u32) -> bool {
         self.0 != 0

@@ -7,7 +7,7 @@ use super::decide::{Decide, Decision, KEEP, KeepByte, unpack_bits};
 use super::job::{NothingAhead, TILE};
 use super::mapped::draw_mapped;
 use super::outputs::Keep;
-use super::words::{BATCH, BEFORE, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
+use super::words::{BATCH, BATCH_WORDS, BEFORE, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, RandomBits, philox};
 
@@ -129,7 +129,8 @@ fn draw_lanes<L: Decision, D: Decide>(
     limit: u32,
 ) {
     let lanes_a_block = 16 / size_of::<L>();
-    let lanes_a_piece = BATCH * lanes_a_block;
+    let lanes_a_piece = WORDS / 4 * lanes_a_block;
+    let lanes_a_batch = BATCH * lanes_a_block;
     let sequence = Sequence::of(dropout);
     let g = dropout.element_offset + first;
     let mut block = g / lanes_a_block as u64;
@@ -146,7 +147,7 @@ fn draw_lanes<L: Decision, D: Decide>(
     loop {
         // Not in the loop of pieces, which a call would make slower, however seldom it is come to.
         while before > 0 && !run.is_empty() {
-            let len = before.min(run.len()).min(lanes_a_piece - skipped);
+            let len = before.min(run.len()).min(lanes_a_batch - skipped);
             let mut keep = [0; KEEP];
             let keep = &mut keep[..len];
             instructions.apart(DrawBytes {
@@ -189,7 +190,7 @@ fn draw_lanes<L: Decision, D: Decide>(
         }
         let drawn = instructions.words(&sequence, next, run.len() / lanes_a_piece, &mut take);
         run.start = take.at;
-        block = block.wrapping_add((drawn * BATCH) as u64);
+        block = block.wrapping_add((drawn * WORDS / 4) as u64);
         // What is left of the run, or a piece within which block numbers carry.
         before = lanes_a_piece;
     }
@@ -214,7 +215,7 @@ impl<D: Decide, I: Instructions, L: Decision> TakeWords for TakeLanes<'_, D, I, 
         if D::AT_LINES && self.from_before > 0 {
             words.0 = self.instructions.moved(&mut self.before, &words.0, self.from_before);
         }
-        let words = in_order::<L>(&words.0);
+        let words = in_order::<L, _>(&words.0);
         let lanes: &[L] = bytemuck::cast_slice(&words.0);
         let at = self.at;
         self.at += lanes.len();
@@ -224,7 +225,7 @@ impl<D: Decide, I: Instructions, L: Decision> TakeWords for TakeLanes<'_, D, I, 
 
 /// Little-endian, where lanes are parts of words.
 #[inline(always)]
-pub(super) fn in_order<L>(words: &[u32; WORDS]) -> Words {
+pub(super) fn in_order<L, const N: usize>(words: &[u32; N]) -> Words<N> {
     if cfg!(target_endian = "big") && size_of::<L>() < 4 {
         Words(words.map(u32::to_le))
     } else {
@@ -250,9 +251,9 @@ impl<L: Decision> Compute for DrawBytes<'_, L> {
         for (number, i) in numbers.iter_mut().zip(0..) {
             *number = number.wrapping_add(i);
         }
-        let mut words = Words([0; WORDS]);
+        let mut words = Words([0; BATCH_WORDS]);
         instructions.words_of(self.sequence, &numbers, &mut words.0);
-        let words = in_order::<L>(&words.0);
+        let words = in_order::<L, _>(&words.0);
         let lanes: &[L] = bytemuck::cast_slice(&words.0);
         let lanes = &lanes[self.skipped..][..self.keep.len()];
         Keep { keep: self.keep }.decide(instructions, 0, lanes, self.limit);

@@ -467,7 +467,7 @@ impl<I: Instructions> SomeRuns<'_, I> {
         } else {
             let mut buffered = Both(Buffered::new(make, y), Nowhere);
             self.decide(&mut buffered);
-            buffered.0.finish();
+            buffered.0.finish(self.instructions);
         }
         self.instructions.streamed();
     }

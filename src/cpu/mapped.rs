@@ -5,7 +5,7 @@ use super::decide::{Decide, Decision};
 use super::draw::{Run, in_order};
 use super::job::{Fetch, TASK, TILE};
 use super::outputs::Keep;
-use super::words::{BATCH, Blocks, Compute, Instructions, Sequence, WORDS, Words};
+use super::words::{BATCH, BATCH_WORDS, Blocks, Compute, Instructions, Sequence, Words};
 use crate::index_map::{self, Dimension};
 use crate::{Dropout, IndexMap, RandomBits};
 
@@ -81,10 +81,10 @@ pub(super) fn goes_far(map: &IndexMap, random_bits: RandomBits) -> bool {
     shares_far(map) || has_runs_of(16, map, random_bits)
 }
 
-/// Whether rows are runs of at least so many times the words drawn at a time.
-fn has_runs_of(pieces: u64, map: &IndexMap, random_bits: RandomBits) -> bool {
+/// Whether rows are runs of at least so many batches.
+fn has_runs_of(batches: u64, map: &IndexMap, random_bits: RandomBits) -> bool {
     let row = row_of(map);
-    row.stride == 1 && row.length >= pieces * BATCH as u64 * u64::from(random_bits.lanes())
+    row.stride == 1 && row.length >= batches * BATCH as u64 * u64::from(random_bits.lanes())
 }
 
 /// Elements of one parallel task, a multiple of the piece.
@@ -225,9 +225,9 @@ fn decide_rows<L: Decision>(
             block = block.wrapping_add(blocks as u64);
             skipped = 0;
         }
-        let Words(words) = &mut Words([0; WORDS]);
+        let Words(words) = &mut Words([0; BATCH_WORDS]);
         instructions.words_of(&sequence, &numbers, words);
-        let Words(words) = &in_order::<L>(words);
+        let Words(words) = &in_order::<L, _>(words);
         let lanes: &[L] = bytemuck::cast_slice(words);
         for &(start, part) in &parts[..count] {
             decide.decide(instructions, at, &lanes[start..start + part], limit);

@@ -17,7 +17,8 @@ fn apply<T: Element, L: Decision, const PAST: bool>(
     scale: f32,
 ) {
     // A scale of 0 makes NaNs of infinities, which the others never do.
-    if scale == 0.0 {
+    debug_assert!(L::SCALED_BY_0 || scale != 0.0, "drawn");
+    if L::SCALED_BY_0 && scale == 0.0 {
         return apply_each(x, y, decisions, limit, scale);
     }
     let (decisions, decisions_rest) = decisions.as_chunks();
@@ -212,6 +213,8 @@ pub(super) struct Buffered<'a, T, M> {
     /// The end of its first line is what is left of the line before.
     buffer: Buffer<T>,
     left: usize,
+    /// Elements behind that line that wait for the next piece.
+    waiting: usize,
     /// What lies in the output's first line before the output is somebody else's: so many elements of what is left.
     foreign: usize,
 }
@@ -219,6 +222,9 @@ pub(super) struct Buffered<'a, T, M> {
 /// As many elements as are decided at a time, behind a line.
 #[repr(align(64))]
 struct Buffer<T>([T; LINE + KEEP]);
+
+/// Pieces of fewer elements wait until there are as many.
+const FEW: usize = 256;
 
 impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
     const A_LINE: usize = LINE / size_of::<T>();
@@ -231,13 +237,19 @@ impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
             y,
             buffer: Buffer([T::zeroed(); _]),
             left: foreign,
+            waiting: 0,
             foreign,
         }
     }
 
-    /// Stores the whole lines of what is left and of elements `[at, at + len)`, which lie behind it.
+    /// Stores the whole lines of what is in the buffer, whose last element is the one before `end`.
     #[inline(always)]
-    fn store_lines(&mut self, instructions: impl Instructions, mut at: usize, len: usize) {
+    fn store_lines(&mut self, instructions: impl Instructions, end: usize) {
+        let (len, mut at) = (self.waiting, end - self.waiting);
+        if len == 0 {
+            return;
+        }
+        self.waiting = 0;
         let filled = &self.buffer.0[Self::A_LINE - self.left..Self::A_LINE + len];
         let mut lines = &filled[..filled.len() / Self::A_LINE * Self::A_LINE];
         let left = filled.len() - lines.len();
@@ -260,7 +272,8 @@ impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
 
     /// Stores what is left, after the last elements.
     #[inline(always)]
-    pub(super) fn finish(self) {
+    pub(super) fn finish(mut self, instructions: impl Instructions) {
+        self.store_lines(instructions, self.y.len());
         let left = &self.buffer.0[..Self::A_LINE][Self::A_LINE - self.left + self.foreign..];
         let end = self.y.len();
         self.y[end - left.len()..].copy_from_slice(left);
@@ -270,18 +283,35 @@ impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
 impl<T: Element, M: Make<T>> Decide for Buffered<'_, T, M> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        self.store_lines(instructions, at);
         let buffer = &mut self.buffer.0[Self::A_LINE..][..lanes.len()];
         self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
-        self.store_lines(instructions, at, lanes.len());
+        self.waiting = lanes.len();
+        self.store_lines(instructions, at + lanes.len());
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        self.store_lines(instructions, range.start);
         for at in range.clone().step_by(KEEP) {
             let len = KEEP.min(range.end - at);
             let buffer = &mut self.buffer.0[Self::A_LINE..][..len];
             self.make.make_alike::<false>(instructions, at, keep, buffer);
-            self.store_lines(instructions, at, len);
+            self.waiting = len;
+            self.store_lines(instructions, at + len);
+        }
+    }
+
+    #[inline(always)]
+    fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        if lanes.len() >= FEW {
+            return self.decide(instructions, at, lanes, limit);
+        }
+        let buffer = &mut self.buffer.0[Self::A_LINE + self.waiting..][..lanes.len()];
+        self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
+        self.waiting += lanes.len();
+        if self.waiting >= FEW {
+            self.store_lines(instructions, at + lanes.len());
         }
     }
 }

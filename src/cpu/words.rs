@@ -7,16 +7,19 @@ use super::scale::Scale;
 use crate::Dropout;
 use crate::philox::{ROUNDS, WEYL, block};
 
-/// Words drawn at a time: as many as AVX-512 draws in registers, and few, so that the processor fetches the next elements
-/// while it still computes.
-pub(super) const WORDS: usize = 128;
+/// Words of a piece, drawn at a time along the stream: few, so that AVX-512 has three pieces on their way in registers, and so that
+/// the processor fetches the next elements while it still computes.
+pub(super) const WORDS: usize = 64;
 
-/// Those words, aligned to a cache line: a wide load or store across two of them costs twice.
+/// Words, aligned to a cache line: a wide load or store across two of them costs twice.
 #[repr(align(64))]
-pub(super) struct Words(pub(super) [u32; WORDS]);
+pub(super) struct Words<const N: usize>(pub(super) [u32; N]);
 
 /// Blocks drawn at a time that may lie anywhere.
-pub(super) const BATCH: usize = WORDS / 4;
+pub(super) const BATCH: usize = 32;
+
+/// Their words.
+pub(super) const BATCH_WORDS: usize = 4 * BATCH;
 
 /// Words before those drawn that are kept, to move some on: as many as a register of AVX-512 has.
 pub(super) const BEFORE: usize = 16;
@@ -107,7 +110,7 @@ pub trait Instructions: Copy {
     }
 
     /// The words of blocks anywhere, block by block.
-    fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+    fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]);
 
     /// The words of blocks anywhere, word by word.
     fn blocks(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
@@ -192,13 +195,13 @@ impl Instructions for Portable {
                 words.copy_from_slice(&block(sequence.seed, sequence.subsequence, first.wrapping_add(i)));
             }
             take.take(&words.0);
-            first = first.wrapping_add(BATCH as u64);
+            first = first.wrapping_add(WORDS as u64 / 4);
         }
         pieces
     }
 
     #[inline(always)]
-    fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+    fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]) {
         for (out, &number) in out.chunks_exact_mut(4).zip(numbers) {
             out.copy_from_slice(&block(sequence.seed, sequence.subsequence, number));
         }

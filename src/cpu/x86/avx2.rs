@@ -17,7 +17,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{BATCH, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
+use crate::cpu::words::{BATCH, BATCH_WORDS, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX2 and F16C: there is no other way to one than `detect`.
@@ -57,7 +57,7 @@ impl Instructions for Avx2 {
 
     forward! {
         words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
-        words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+        words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
         at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
@@ -169,9 +169,9 @@ fn counters(subsequence: u64, numbers: [__m256i; 2]) -> [[__m256i; 4]; 2] {
 }
 
 #[target_feature(enable = "avx2")]
-fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]) {
     let numbers: [[__m256i; 2]; BATCH / 8] = bytemuck::cast(*numbers);
-    for (out, numbers) in out.chunks_exact_mut(WORDS / numbers.len()).zip(numbers) {
+    for (out, numbers) in out.chunks_exact_mut(BATCH_WORDS / numbers.len()).zip(numbers) {
         let dealt = numbers.map(|numbers| _mm256_permute4x64_epi64::<0b11_01_10_00>(numbers));
         let mut c = counters(sequence.subsequence, dealt);
         rounds(sequence, 0..ROUNDS - 1, &mut c);

@@ -19,7 +19,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::{Neighbours, fence, prefetch};
-use crate::cpu::words::{BATCH, BEFORE, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
+use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL: there is no other way to one than `detect`.
@@ -74,7 +74,7 @@ impl Instructions for Avx512 {
     forward! {
         words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
         moved(before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS];
-        words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]);
+        words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]);
         blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
         at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
@@ -94,11 +94,15 @@ impl Instructions for Avx512 {
     }
 }
 
+/// As many registers as have a piece's words, eight blocks each, as they go through the rounds.
+type Piece = [[__m512i; 4]; WORDS / 32];
+
+/// Three pieces are on their way at once, one in its last rounds, one in its middle rounds, one in its first: so many multiplications
+/// that do not wait for each other it takes to keep the multipliers busy, and what is done with one piece's words is done beside the
+/// rounds of the others.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize {
     const BLOCKS: usize = 8;
-    // Registers that go through the rounds side by side, to keep the multipliers busy.
-    const SIDE_BY_SIDE: usize = WORDS / 4 / BLOCKS;
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let m = MULTIPLIERS.map(lanes);
     // So many blocks ahead the first product of neighbours differs by so many times the multiplier.
@@ -112,9 +116,9 @@ fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWor
     ]
     .map(lanes);
     let mut first_product = _mm512_mul_epu32(m[0], _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
-    for _ in 0..alike {
-        let mut c: [[__m512i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-            // The first two rounds, as far as they are the block's own.
+    // The first two rounds of the next piece, as far as they are the blocks' own.
+    let mut next = || {
+        let piece: Piece = core::array::from_fn(|j| {
             let a = _mm512_add_epi64(first_product, ahead(j * BLOCKS));
             let b = _mm512_mul_epu32(m[1], _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
             [
@@ -124,14 +128,34 @@ fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWor
                 product,
             ]
         });
-        rounds(sequence, 2..ROUNDS - 1, &mut c);
-        // Compilers would move the rounds of each to where its words are used first, one behind the other.
-        let [c0, c1, c2, c3] = c.map(|c| c[0]);
-        black_box(_mm512_or_si512(_mm512_or_si512(c0, c1), _mm512_or_si512(c2, c3)));
+        first_product = _mm512_add_epi64(first_product, ahead(WORDS / 4));
+        piece
+    };
+    let any = |piece: &Piece| _mm512_or_si512(piece[0][0], piece[1][0]);
+    let mut c = next();
+    rounds(sequence, 2..7, &mut c);
+    let mut d = next();
+    rounds(sequence, 2..4, &mut d);
+    for _ in 0..alike {
+        rounds(sequence, 7..8, &mut c);
+        let mut e = next();
+        rounds(sequence, 4..5, &mut d);
+        rounds(sequence, 8..9, &mut c);
+        rounds(sequence, 5..6, &mut d);
+        rounds(sequence, 2..3, &mut e);
         let mut words = Words([0; WORDS]);
         last_round(sequence, c, &mut words.0);
+        rounds(sequence, 6..7, &mut d);
+        rounds(sequence, 3..4, &mut e);
+        // Compilers would move the rounds of each to where its words are used, one behind the other.
+        let [w0, _, w1, _] = bytemuck::cast(words.0);
+        black_box(_mm512_or_si512(
+            _mm512_or_si512(w0, w1),
+            _mm512_or_si512(any(&d), any(&e)),
+        ));
         take.take(&words.0);
-        first_product = _mm512_add_epi64(first_product, ahead(WORDS / 4));
+        c = d;
+        d = e;
     }
     alike
 }
@@ -171,7 +195,7 @@ fn rounds<const N: usize>(sequence: &Sequence, these: Range<usize>, c: &mut [[__
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
     let [m0, m1] = MULTIPLIERS.map(lanes);
     for keys in &sequence.keys[these] {
-        let [k0, k1] = keys.map(|key| _mm512_set1_epi64(key as i64));
+        let (k0, k1) = (_mm512_set1_epi64(keys[0] as i64), _mm512_set1_epi64(keys[1] as i64));
         for c in &mut *c {
             let a = _mm512_mul_epu32(m0, c[0]);
             let b = _mm512_mul_epu32(m1, c[2]);
@@ -222,7 +246,7 @@ fn counters(subsequence: u64, numbers: [__m512i; BATCH / 8]) -> [[__m512i; 4]; B
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; WORDS]) {
+fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]) {
     let numbers: [__m512i; BATCH / 8] = bytemuck::cast(*numbers);
     let dealt = numbers.map(|numbers| _mm512_permutexvar_epi64(order(), numbers));
     let mut c = counters(sequence.subsequence, dealt);

@@ -11,7 +11,7 @@ use crate::cpu::fused::{Fused, PartialSums};
 use crate::cpu::job::{Data, Job, Sink, scaled, streams, training};
 use crate::cpu::outputs::before_line;
 use crate::cpu::scale::Scale as _;
-use crate::cpu::words::{BATCH, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
+use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;
 use crate::{Draw, Element, IndexMap, MaskFormat, Neighbours, RandomBits};
 
@@ -69,7 +69,7 @@ fn check(instructions: impl Instructions) {
             let (mut expected, mut actual) = (Vec::new(), Vec::new());
             let drawn = instructions.words(&sequence, first, pieces, &mut actual);
             // All, or up to the piece within which the lower word overflows.
-            let to_overflow = ((1 << 32) - (first & 0xffff_ffff)) / BATCH as u64;
+            let to_overflow = ((1 << 32) - (first & 0xffff_ffff)) / (WORDS as u64 / 4);
             assert_eq!(
                 drawn as u64,
                 to_overflow.min(pieces as u64),
@@ -547,14 +547,14 @@ fn blocks_anywhere_are_those_of_the_definition() {
         });
         let (seed, subsequence) = (number, number.rotate_left(13));
         let expected = numbers.map(|number| block(seed, subsequence, number));
-        let check = |name: &str, words: [u32; WORDS], blocks: Blocks| {
-            assert_eq!(words, bytemuck::cast::<_, [u32; WORDS]>(expected), "{name}");
+        let check = |name: &str, words: [u32; BATCH_WORDS], blocks: Blocks| {
+            assert_eq!(words, bytemuck::cast::<_, [u32; BATCH_WORDS]>(expected), "{name}");
             for (w, words) in blocks.into_iter().enumerate() {
                 assert_eq!(words, expected.map(|block| block[w]), "{name}, word {w}");
             }
         };
         let sequence = Sequence::new(seed, subsequence);
-        let (mut words, mut blocks) = ([0; WORDS], [[0; BATCH]; 4]);
+        let (mut words, mut blocks) = ([0; BATCH_WORDS], [[0; BATCH]; 4]);
         if let Some(avx512) = Avx512::detect() {
             avx512.words_of(&sequence, &numbers, &mut words);
             avx512.blocks(&sequence, &numbers, &mut blocks);

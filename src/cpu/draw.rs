@@ -130,14 +130,15 @@ fn draw_lanes<L: Decision, D: Decide>(
 ) {
     let lanes_a_block = 16 / size_of::<L>();
     let lanes_a_piece = WORDS / 4 * lanes_a_block;
-    let lanes_a_batch = BATCH * lanes_a_block;
     let sequence = Sequence::of(dropout);
     let g = dropout.element_offset + first;
     let mut block = g / lanes_a_block as u64;
     // Lanes of that block that belong to elements before.
     let mut skipped = (g % lanes_a_block as u64) as usize;
-    // Elements to be decided before whole pieces are.
-    let mut before = if D::AT_LINES {
+    // Elements to be decided before whole pieces are; all that one batch decides.
+    let mut before = if skipped + run.len() <= BATCH * lanes_a_block {
+        run.len()
+    } else if D::AT_LINES {
         decide.before_line(run.start)
     } else if skipped > 0 {
         lanes_a_piece - skipped
@@ -146,8 +147,9 @@ fn draw_lanes<L: Decision, D: Decide>(
     };
     loop {
         // Not in the loop of pieces, which a call would make slower, however seldom it is come to.
-        while before > 0 && !run.is_empty() {
-            let len = before.min(run.len()).min(lanes_a_batch - skipped);
+        if before > 0 && !run.is_empty() {
+            // A batch at most: no more than a piece, or what is before a line, where it is not all there is.
+            let len = before.min(run.len());
             let mut keep = [0; KEEP];
             let keep = &mut keep[..len];
             instructions.apart(DrawBytes {
@@ -164,7 +166,6 @@ fn draw_lanes<L: Decision, D: Decide>(
                 decide: &mut *decide,
             });
             run.start += len;
-            before -= len;
             skipped += len;
             block = block.wrapping_add((skipped / lanes_a_block) as u64);
             skipped %= lanes_a_block;

@@ -5,15 +5,16 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::*;
-use crate::cpu::decide::{Decision, KeepByte};
+use crate::cpu::decide::{Decide as _, Decision, KeepByte};
 use crate::cpu::draw::Given;
 use crate::cpu::fused::{Fused, PartialSums};
 use crate::cpu::job::{Data, Job, Sink, scaled, streams, training};
-use crate::cpu::outputs::before_line;
+use crate::cpu::outputs::{Buffered, Dropped, Made, before_line};
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;
-use crate::{Draw, Element, IndexMap, MaskFormat, Neighbours, RandomBits};
+use crate::rand_core::Rng as _;
+use crate::{Draw, Element, IndexMap, MaskFormat, Neighbours, Philox4x32, RandomBits};
 
 /// The portable path, and every instruction set that the processor has: not only the one that is chosen.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +65,8 @@ impl TakeWords for Vec<u32> {
 fn check(instructions: impl Instructions) {
     let sequence = Sequence::new(0xfeed_face_cafe_beef, 0x0123_4567_89ab_cdef);
     for first in STARTS {
-        // Up to more than one past the carries.
-        for pieces in 0..4 {
+        // Up to more than one past the carries, and more than are on their way at once.
+        for pieces in 0..8 {
             let (mut expected, mut actual) = (Vec::new(), Vec::new());
             let drawn = instructions.words(&sequence, first, pieces, &mut actual);
             // All, or up to the piece within which the lower word overflows.
@@ -467,6 +468,79 @@ fn tasks_meet_anywhere_in_a_line() {
     let x: Vec<f32> = (0..210_000).map(|i| i as f32 - 700.0).collect();
     check(&x);
     check(&x.iter().map(|&x| bf16::from_f32(x)).collect::<Vec<_>>());
+}
+
+/// Whatever comes after what, in tests that follow no order of the library's.
+#[test]
+#[cfg_attr(miri, ignore = "stores past the caches are assembly")]
+fn buffered_is_in_order() {
+    fn check<T: Element>(x: &[T], instructions: impl Instructions) {
+        let mut random = Philox4x32::new(7, 0);
+        for shift in 0..20 {
+            let (mut expected, mut buffer) = (vec![T::zeroed(); x.len()], vec![T::zeroed(); x.len() + 40]);
+            let mut made = Made {
+                make: Dropped { of: x, scale: 2.0 },
+                y: &mut expected,
+            };
+            let y = &mut buffer[shift..][..x.len()];
+            let mut buffered = Buffered::new(Dropped { of: x, scale: 2.0 }, y);
+            let mut at = 0;
+            // The last is a piece that waits when it ends.
+            while at < x.len() {
+                let left = (x.len() - WORDS).saturating_sub(at);
+                let lanes: [u32; WORDS] = core::array::from_fn(|_| random.next_u32());
+                let bytes: &[u8] = bytemuck::cast_slice(&lanes);
+                let some = (random.next_u32() as usize % 100).min(left);
+                at += match random.next_u32() % 4 {
+                    0 if left >= lanes.len() || left == 0 => {
+                        made.decide(instructions, at, &lanes, u32::MAX / 2);
+                        buffered.decide_piece(instructions, at, &lanes, u32::MAX / 2);
+                        lanes.len()
+                    }
+                    1 if left >= bytes.len() => {
+                        made.decide(instructions, at, bytes, 100);
+                        buffered.decide_piece(instructions, at, bytes, 100);
+                        bytes.len()
+                    }
+                    2 => {
+                        made.decide(instructions, at, &bytes[..some], 100);
+                        buffered.decide(instructions, at, &bytes[..some], 100);
+                        some
+                    }
+                    _ if left > 0 => {
+                        made.decide_all(instructions, at..at + some, some % 2 == 0);
+                        buffered.decide_all(instructions, at..at + some, some % 2 == 0);
+                        some
+                    }
+                    _ => 0,
+                }
+            }
+            buffered.finish(instructions);
+            instructions.streamed();
+            let y = &buffer[shift..][..x.len()];
+            assert!(
+                bytemuck::cast_slice::<T, u8>(y) == bytemuck::cast_slice::<T, u8>(&expected),
+                "{shift}"
+            );
+            let mut beside = buffer[..shift].iter().chain(&buffer[shift + x.len()..]);
+            assert!(
+                beside.all(|y| bytemuck::bytes_of(y) == bytemuck::bytes_of(&T::zeroed())),
+                "{shift}"
+            );
+        }
+    }
+    fn check_all(instructions: impl Instructions) {
+        let x: Vec<f32> = (0..3000).map(|i| i as f32 + 1.0).collect();
+        check(&x, instructions);
+        check(&x.iter().map(|&x| bf16::from_f32(x)).collect::<Vec<_>>(), instructions);
+    }
+    check_all(Portable);
+    if let Some(avx512) = Avx512::detect() {
+        check_all(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check_all(avx2);
+    }
 }
 
 /// Decisions out of a mask, and none to make.

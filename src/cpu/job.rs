@@ -7,7 +7,7 @@ use super::decide::{Decide, KeepByte, pack_bits};
 use super::draw::{Given, Run, Seeded};
 use super::fused::Fused;
 use super::mapped::{self, Runs, Way, draw_mapped};
-use super::outputs::{Both, Buffered, Dropped, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed};
+use super::outputs::{Both, Dropped, Gathered, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed};
 use super::words::{Compute, Instructions, Portable, READ, WRITE};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
@@ -458,16 +458,17 @@ impl<I: Instructions> SomeRuns<'_, I> {
     /// With `streams` past the caches.
     #[inline(always)]
     fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool) {
+        let made = Made { make, y };
         if !streams {
             // As for one run, or that would be compiled twice.
-            return self.decide(&mut Both(Made { make, y }, Nowhere));
+            return self.decide(&mut Both(made, Nowhere));
         }
-        if mapped::goes_far(self.map, self.dropout.probability.random_bits()) {
-            self.decide(&mut Both(Streamed(Made { make, y }), Nowhere));
+        if mapped::shares_far(self.map) {
+            self.decide(&mut Both(Streamed(made), Nowhere));
         } else {
-            let mut buffered = Both(Buffered::new(make, y), Nowhere);
-            self.decide(&mut buffered);
-            buffered.0.finish(self.instructions);
+            let mut gathered = Both(Gathered::new(made), Nowhere);
+            self.decide(&mut gathered);
+            gathered.0.finish(self.instructions);
         }
         self.instructions.streamed();
     }
@@ -491,15 +492,20 @@ pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Opti
     if !is_longer_than_caches::<T>(len) {
         return false;
     }
-    if map.is_some_and(mapped::shares_far) {
-        return true;
-    }
-    let runs_are_long = map.is_none_or(|map| map.is_contiguous() || mapped::has_long_runs(map));
+    let by_runs = match map {
+        Some(map) if !map.is_contiguous() => match Way::of(map) {
+            // Next to nothing is drawn.
+            Way::Shared => return true,
+            Way::Runs => true,
+            Way::Columns | Way::Scattered => false,
+        },
+        _ => true,
+    };
     let draws_fast = match (T::DTYPE, random_bits) {
         (DType::F32, RandomBits::B32 | RandomBits::B16) => has_avx512,
         (DType::F32, RandomBits::B8) | (DType::F16 | DType::Bf16, _) => true,
     };
-    runs_are_long && draws_fast
+    by_runs && draws_fast
 }
 
 pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {

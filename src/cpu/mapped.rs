@@ -65,20 +65,9 @@ pub(super) fn piece(map: &IndexMap) -> usize {
     (rows * columns).min(MAX_PIECE)
 }
 
-/// Whether elements share decisions over rows so long that drawing them is next to nothing.
+/// Whether elements share decisions over rows so long that drawing them, and what is at either end of each, is next to nothing.
 pub(super) fn shares_far(map: &IndexMap) -> bool {
-    Way::of(map) == Way::Shared && row_of(map).length >= 4 * TILE as u64
-}
-
-/// Whether rows are runs so long that storing them by way of a buffer gains.
-pub(super) fn has_long_runs(map: &IndexMap) -> bool {
-    let row = row_of(map);
-    row.stride == 1 && row.length >= TILE as u64
-}
-
-/// Whether rows are so long that what is at either end of each takes next to nothing.
-pub(super) fn goes_far(map: &IndexMap, random_bits: RandomBits) -> bool {
-    shares_far(map) || has_runs_of(16, map, random_bits)
+    Way::of(map) == Way::Shared && row_of(map).length >= 16 * TILE as u64
 }
 
 /// Whether rows are runs of at least so many batches.

@@ -3,9 +3,16 @@
 use core::hint::black_box;
 use core::ops::Range;
 
-use super::decide::{Decide, Decision, KEEP};
+use super::decide::{Decide, Decision, KEEP, KeepByte};
 use super::words::Instructions;
 use crate::Element;
+
+/// Whether of so many elements some are left behind those that are made thirty-two at a time. Where the input stays, and the output
+/// does not go past the caches, they are made with the last thirty-two, some of which are made twice.
+#[inline(always)]
+pub(super) fn has_left(len: usize) -> bool {
+    len > 32 && !len.is_multiple_of(32)
+}
 
 /// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
 #[inline(always)]
@@ -22,6 +29,13 @@ fn apply<T: Element, L: Decision, const PAST: bool>(
     if L::SCALED_BY_0 && scale == 0.0 {
         return apply_each(x, y, decisions, limit, scale);
     }
+    let again = !PAST && x.is_some() && has_left(decisions.len());
+    if again
+        && let (Some(x), Some(y)) = (x.and_then(|x| x.last_chunk()), y.last_chunk_mut())
+        && let Some(decisions) = decisions.last_chunk()
+    {
+        *y = T::dropped_32(*x, L::kept_32(decisions, limit, instructions), scale, instructions);
+    }
     let (decisions, decisions_rest) = decisions.as_chunks();
     match x {
         Some(x) => {
@@ -30,7 +44,9 @@ fn apply<T: Element, L: Decision, const PAST: bool>(
                 let kept = L::kept_32(decisions, limit, instructions);
                 store::<T, PAST>(instructions, T::dropped_32(*x, kept, scale, instructions), y);
             }
-            apply_each(Some(x_rest), y_rest, decisions_rest, limit, scale);
+            if !again {
+                apply_each(Some(x_rest), y_rest, decisions_rest, limit, scale);
+            }
         }
         None => {
             let (y, y_rest) = y.as_chunks_mut();
@@ -79,6 +95,10 @@ fn apply_all<T: Element, const PAST: bool>(
         return;
     }
     let all = instructions.of_bits(u32::MAX);
+    let again = !PAST && x.is_some() && scale != 0.0 && has_left(y.len());
+    if again && let (Some(x), Some(y)) = (x.and_then(|x| x.last_chunk()), y.last_chunk_mut()) {
+        *y = T::dropped_32(*x, all, scale, instructions);
+    }
     let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
     let (y, y_rest) = y.split_at_mut(whole);
     let (x, x_rest) = x.map(|x| x.split_at(whole)).unzip();
@@ -95,8 +115,10 @@ fn apply_all<T: Element, const PAST: bool>(
             }
         }
     }
-    for (i, y) in y_rest.iter_mut().enumerate() {
-        *y = x_rest.map_or(*y, |x| x[i]).scaled(scale);
+    if !again {
+        for (i, y) in y_rest.iter_mut().enumerate() {
+            *y = x_rest.map_or(*y, |x| x[i]).scaled(scale);
+        }
     }
 }
 
@@ -212,113 +234,78 @@ impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
     }
 }
 
-/// [`Made`], past the caches wherever pieces begin: by way of a buffer, of which whole lines are stored. A line that two stores
-/// share, of which one goes past the caches, takes ten times as long.
-pub(super) struct Buffered<'a, T, M> {
-    make: M,
-    y: &'a mut [T],
-    /// The end of its first line is what is left of the line before.
-    buffer: Buffer<T>,
-    left: usize,
-    /// Elements behind that line that wait for the next piece.
+/// [`Streamed`], for decisions that come in order and begin and end anywhere: they wait until there are some for whole lines. A
+/// line that two stores share, of which one goes past the caches, takes ten times as long.
+pub(super) struct Gathered<'a, T, M> {
+    streamed: Streamed<'a, T, M>,
+    /// What waits, from element `first` on: as many as come at a time behind fewer than are stored.
+    keep: [u8; 2 * KEEP + SLACK],
     waiting: usize,
-    /// What lies in the output's first line before the output is somebody else's: so many elements of what is left.
-    foreign: usize,
+    first: usize,
 }
 
-/// As many elements as are decided at a time, behind a line.
-#[repr(align(64))]
-struct Buffer<T>([T; LINE + KEEP]);
+/// What lies behind those that wait may be written, too.
+const SLACK: usize = LINE;
 
-/// Pieces of fewer elements wait until there are as many.
-const FEW: usize = 256;
-
-impl<'a, T: Element, M: Make<T>> Buffered<'a, T, M> {
-    const A_LINE: usize = LINE / size_of::<T>();
-
+impl<'a, T: Element, M: Make<T>> Gathered<'a, T, M> {
     #[inline(always)]
-    pub(super) fn new(make: M, y: &'a mut [T]) -> Self {
-        let foreign = y.as_ptr().addr() % LINE / size_of::<T>();
+    pub(super) fn new(made: Made<'a, T, M>) -> Self {
         Self {
-            make,
-            y,
-            buffer: Buffer([T::zeroed(); _]),
-            left: foreign,
+            streamed: Streamed(made),
+            keep: [0; _],
             waiting: 0,
-            foreign,
+            first: 0,
         }
     }
 
-    /// Stores the whole lines of what is in the buffer, whose last element is the one before `end`.
+    /// Stores what waits, as far as it fills lines, or whole at the end.
     #[inline(always)]
-    fn store_lines(&mut self, instructions: impl Instructions, end: usize) {
-        let (len, mut at) = (self.waiting, end - self.waiting);
-        if len == 0 {
-            return;
-        }
-        self.waiting = 0;
-        let filled = &self.buffer.0[Self::A_LINE - self.left..Self::A_LINE + len];
-        let mut lines = &filled[..filled.len() / Self::A_LINE * Self::A_LINE];
-        let left = filled.len() - lines.len();
-        if self.foreign == 0 {
-            at -= self.left;
-        } else if let Some((first, rest)) = lines.split_at_checked(Self::A_LINE) {
-            // As ever, for whoever has the rest of the line.
-            let ours = &first[self.foreign..];
-            at -= self.left - self.foreign;
-            self.y[at..at + ours.len()].copy_from_slice(ours);
-            at += ours.len();
-            lines = rest;
-            self.foreign = 0;
-        }
-        let y = &mut self.y[at..at + lines.len()];
-        instructions.stream_lines(bytemuck::cast_slice(lines), bytemuck::cast_slice_mut(y));
-        self.buffer.0.copy_within(len..len + Self::A_LINE, 0);
-        self.left = left;
+    fn store(&mut self, instructions: impl Instructions, is_end: bool) {
+        let before = self.streamed.before_line(self.first).min(self.waiting);
+        let after = if is_end { 0 } else { (self.waiting - before) % 32 };
+        let done = self.waiting - after;
+        let decisions: &[KeepByte] = bytemuck::cast_slice(&self.keep[..done]);
+        self.streamed.decide(instructions, self.first, &decisions[..before], 0);
+        self.streamed
+            .decide_piece(instructions, self.first + before, &decisions[before..], 0);
+        self.keep.copy_within(done..done + 32, 0);
+        self.first += done;
+        self.waiting = after;
     }
 
-    /// Stores what is left, after the last elements.
+    #[inline(always)]
+    fn store_enough(&mut self, instructions: impl Instructions) {
+        if self.waiting >= KEEP {
+            self.store(instructions, false);
+        }
+    }
+
+    /// Stores what waits, after the last elements.
     #[inline(always)]
     pub(super) fn finish(mut self, instructions: impl Instructions) {
-        self.store_lines(instructions, self.y.len());
-        let left = &self.buffer.0[..Self::A_LINE][Self::A_LINE - self.left + self.foreign..];
-        let end = self.y.len();
-        self.y[end - left.len()..].copy_from_slice(left);
+        self.store(instructions, true);
     }
 }
 
-impl<T: Element, M: Make<T>> Decide for Buffered<'_, T, M> {
+impl<T: Element, M: Make<T>> Decide for Gathered<'_, T, M> {
     #[inline(always)]
-    fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        self.store_lines(instructions, at);
-        let buffer = &mut self.buffer.0[Self::A_LINE..][..lanes.len()];
-        self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
-        self.waiting = lanes.len();
-        self.store_lines(instructions, at + lanes.len());
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, _at: usize, lanes: &[L], limit: u32) {
+        let keep = &mut self.keep[self.waiting..];
+        Keep { keep }.decide(instructions, 0, lanes, limit);
+        self.waiting += lanes.len();
+        self.store_enough(instructions);
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        self.store_lines(instructions, range.start);
-        for at in range.clone().step_by(KEEP) {
-            let len = KEEP.min(range.end - at);
-            let buffer = &mut self.buffer.0[Self::A_LINE..][..len];
-            self.make.make_alike::<false>(instructions, at, keep, buffer);
-            self.waiting = len;
-            self.store_lines(instructions, at + len);
-        }
-    }
-
-    #[inline(always)]
-    fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        if lanes.len() >= FEW {
-            return self.decide(instructions, at, lanes, limit);
-        }
-        let buffer = &mut self.buffer.0[Self::A_LINE + self.waiting..][..lanes.len()];
-        self.make.make::<L, false>(instructions, at, lanes, limit, buffer);
-        self.waiting += lanes.len();
-        if self.waiting >= FEW {
-            self.store_lines(instructions, at + lanes.len());
+        let alike = [u8::from(keep); SLACK];
+        let mut left = range.len();
+        while left > 0 {
+            let len = left.min(SLACK);
+            self.keep[self.waiting..][..SLACK].copy_from_slice(&alike);
+            self.waiting += len;
+            left -= len;
+            self.store_enough(instructions);
         }
     }
 }

@@ -135,7 +135,7 @@ fn draw_lanes<L: Decision, D: Decide>(
     let mut block = g / lanes_a_block as u64;
     // Lanes of that block that belong to elements before.
     let mut skipped = (g % lanes_a_block as u64) as usize;
-    // Elements to be decided before whole pieces are; all that one batch decides.
+    // Elements to be decided before whole pieces are: all, where they are no more than a batch decides.
     let mut before = if skipped + run.len() <= BATCH * lanes_a_block {
         run.len()
     } else if D::AT_LINES {
@@ -148,7 +148,7 @@ fn draw_lanes<L: Decision, D: Decide>(
     loop {
         // Not in the loop of pieces, which a call would make slower, however seldom it is come to.
         if before > 0 && !run.is_empty() {
-            // A batch at most: no more than a piece, or what is before a line, where it is not all there is.
+            // Never more than a batch decides: all, a piece, or what is before a line.
             let len = before.min(run.len());
             let mut keep = [0; KEEP];
             let keep = &mut keep[..len];

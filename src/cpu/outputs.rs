@@ -10,7 +10,7 @@ use crate::Element;
 /// Whether of so many elements some are left behind those that are made thirty-two at a time. Where the input stays, and the output
 /// does not go past the caches, they are made with the last thirty-two, some of which are made twice.
 #[inline(always)]
-pub(super) fn has_left(len: usize) -> bool {
+fn has_left(len: usize) -> bool {
     len > 32 && !len.is_multiple_of(32)
 }
 

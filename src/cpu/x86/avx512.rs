@@ -132,30 +132,30 @@ fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWor
         piece
     };
     let any = |piece: &Piece| _mm512_or_si512(piece[0][0], piece[1][0]);
-    let mut c = next();
-    rounds(sequence, 2..7, &mut c);
-    let mut d = next();
-    rounds(sequence, 2..4, &mut d);
+    let mut oldest = next();
+    rounds(sequence, 2..7, &mut oldest);
+    let mut middle = next();
+    rounds(sequence, 2..4, &mut middle);
     for _ in 0..alike {
-        rounds(sequence, 7..8, &mut c);
-        let mut e = next();
-        rounds(sequence, 4..5, &mut d);
-        rounds(sequence, 8..9, &mut c);
-        rounds(sequence, 5..6, &mut d);
-        rounds(sequence, 2..3, &mut e);
+        rounds(sequence, 7..8, &mut oldest);
+        let mut youngest = next();
+        rounds(sequence, 4..5, &mut middle);
+        rounds(sequence, 8..9, &mut oldest);
+        rounds(sequence, 5..6, &mut middle);
+        rounds(sequence, 2..3, &mut youngest);
         let mut words = Words([0; WORDS]);
-        last_round(sequence, c, &mut words.0);
-        rounds(sequence, 6..7, &mut d);
-        rounds(sequence, 3..4, &mut e);
+        last_round(sequence, oldest, &mut words.0);
+        rounds(sequence, 6..7, &mut middle);
+        rounds(sequence, 3..4, &mut youngest);
         // Compilers would move the rounds of each to where its words are used, one behind the other.
         let [w0, _, w1, _] = bytemuck::cast(words.0);
         black_box(_mm512_or_si512(
             _mm512_or_si512(w0, w1),
-            _mm512_or_si512(any(&d), any(&e)),
+            _mm512_or_si512(any(&middle), any(&youngest)),
         ));
         take.take(&words.0);
-        c = d;
-        d = e;
+        oldest = middle;
+        middle = youngest;
     }
     alike
 }

@@ -7,11 +7,12 @@ use super::decide::{Decide, Decision, KEEP, KeepByte};
 use super::words::Instructions;
 use crate::Element;
 
-/// Whether of so many elements some are left behind those that are made thirty-two at a time. Where the input stays, and the output
-/// does not go past the caches, they are made with the last thirty-two, some of which are made twice.
+/// Whether of so many elements enough are left behind those that are made thirty-two at a time. Where the input stays, and the output
+/// does not go past the caches, they are made with the last thirty-two, some of which are made twice. That costs f32 more than eight
+/// one by one where the caches do not hold the output.
 #[inline(always)]
-fn has_left(len: usize) -> bool {
-    len > 32 && !len.is_multiple_of(32)
+fn has_left<T>(len: usize) -> bool {
+    len > 32 && len % 32 > if size_of::<T>() > 2 { 8 } else { 0 }
 }
 
 /// y = K(x) where kept, else +0; in place where there is no x. All are equally long.
@@ -29,31 +30,29 @@ fn apply<T: Element, L: Decision, const PAST: bool>(
     if L::SCALED_BY_0 && scale == 0.0 {
         return apply_each(x, y, decisions, limit, scale);
     }
-    let again = !PAST && x.is_some() && has_left(decisions.len());
-    if again
-        && let (Some(x), Some(y)) = (x.and_then(|x| x.last_chunk()), y.last_chunk_mut())
-        && let Some(decisions) = decisions.last_chunk()
-    {
-        *y = T::dropped_32(*x, L::kept_32(decisions, limit, instructions), scale, instructions);
-    }
-    let (decisions, decisions_rest) = decisions.as_chunks();
+    let (chunks, rest) = decisions.as_chunks();
     match x {
         Some(x) => {
-            let ((x, x_rest), (y, y_rest)) = (x.as_chunks(), y.as_chunks_mut());
-            for ((y, decisions), x) in y.iter_mut().zip(decisions).zip(x) {
+            let ((x_chunks, x_rest), (y_chunks, y_rest)) = (x.as_chunks(), y.as_chunks_mut());
+            for ((y, decisions), x) in y_chunks.iter_mut().zip(chunks).zip(x_chunks) {
                 let kept = L::kept_32(decisions, limit, instructions);
                 store::<T, PAST>(instructions, T::dropped_32(*x, kept, scale, instructions), y);
             }
-            if !again {
-                apply_each(Some(x_rest), y_rest, decisions_rest, limit, scale);
+            if PAST || !has_left::<T>(x.len()) {
+                apply_each(Some(x_rest), y_rest, rest, limit, scale);
+            } else if let (Some(x), Some(y), Some(decisions)) =
+                (x.last_chunk(), y.last_chunk_mut(), decisions.last_chunk())
+            {
+                let kept = L::kept_32(decisions, limit, instructions);
+                *y = T::dropped_32(*x, kept, scale, instructions);
             }
         }
         None => {
-            let (y, y_rest) = y.as_chunks_mut();
-            for (y, decisions) in y.iter_mut().zip(decisions) {
+            let (y_chunks, y_rest) = y.as_chunks_mut();
+            for (y, decisions) in y_chunks.iter_mut().zip(chunks) {
                 *y = T::dropped_32(*y, L::kept_32(decisions, limit, instructions), scale, instructions);
             }
-            apply_each(None, y_rest, decisions_rest, limit, scale);
+            apply_each(None, y_rest, rest, limit, scale);
         }
     }
 }
@@ -95,15 +94,11 @@ fn apply_all<T: Element, const PAST: bool>(
         return;
     }
     let all = instructions.of_bits(u32::MAX);
-    let again = !PAST && x.is_some() && scale != 0.0 && has_left(y.len());
-    if again && let (Some(x), Some(y)) = (x.and_then(|x| x.last_chunk()), y.last_chunk_mut()) {
-        *y = T::dropped_32(*x, all, scale, instructions);
-    }
     let whole = if scale == 0.0 { 0 } else { y.len() / 32 * 32 };
-    let (y, y_rest) = y.split_at_mut(whole);
-    let (x, x_rest) = x.map(|x| x.split_at(whole)).unzip();
-    let chunks = y.as_chunks_mut().0;
-    match x {
+    let (y_whole, y_rest) = y.split_at_mut(whole);
+    let (x_whole, x_rest) = x.map(|x| x.split_at(whole)).unzip();
+    let chunks = y_whole.as_chunks_mut().0;
+    match x_whole {
         Some(x) => {
             for (y, x) in chunks.iter_mut().zip(x.as_chunks().0) {
                 store::<T, PAST>(instructions, T::dropped_32(*x, all, scale, instructions), y);
@@ -115,10 +110,18 @@ fn apply_all<T: Element, const PAST: bool>(
             }
         }
     }
-    if !again {
-        for (i, y) in y_rest.iter_mut().enumerate() {
-            *y = x_rest.map_or(*y, |x| x[i]).scaled(scale);
+    if let Some(x) = x
+        && !PAST
+        && scale != 0.0
+        && has_left::<T>(x.len())
+    {
+        if let (Some(x), Some(y)) = (x.last_chunk(), y.last_chunk_mut()) {
+            *y = T::dropped_32(*x, all, scale, instructions);
         }
+        return;
+    }
+    for (i, y) in y_rest.iter_mut().enumerate() {
+        *y = x_rest.map_or(*y, |x| x[i]).scaled(scale);
     }
 }
 

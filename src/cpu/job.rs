@@ -474,12 +474,19 @@ impl<I: Instructions> SomeRuns<'_, I> {
     }
 }
 
+/// Too long for the third-level cache beside its input: of four bytes from the cache's own length on, of two bytes, which take longer
+/// to make, from one and a half times on, as measured, see BENCHMARKS.md.
 fn is_longer_than_caches<T>(len: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
     let cache = x86::third_level_cache();
     #[cfg(not(target_arch = "x86_64"))]
     let cache = usize::MAX;
-    len.saturating_mul(size_of::<T>()) >= cache.saturating_add(cache / 2)
+    let most = if size_of::<T>() > 2 {
+        cache
+    } else {
+        cache.saturating_add(cache / 2)
+    };
+    len.saturating_mul(size_of::<T>()) >= most
 }
 
 /// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less

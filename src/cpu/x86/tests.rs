@@ -687,8 +687,7 @@ fn long_results_of_cheap_draws_go_past_the_caches() {
     if cache == usize::MAX {
         return;
     }
-    // One and a half times the cache.
-    let [of_two_bytes, of_four_bytes] = [2, 4].map(|bytes| (cache + cache / 2).div_ceil(bytes));
+    let (of_two_bytes, of_four_bytes) = ((cache + cache / 2).div_ceil(2), cache.div_ceil(4));
     for (random_bits, of_f32) in [
         (RandomBits::B32, has_avx512()),
         (RandomBits::B16, has_avx512()),

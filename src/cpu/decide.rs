@@ -129,7 +129,7 @@ pub(super) trait Decide {
     fn before_line(&self, _at: usize) -> usize {
         0
     }
-    /// [`decide`](Self::decide) for as many elements as the words drawn at a time decide, where such pieces may begin.
+    /// [`decide`](Self::decide) for a piece, such as the words drawn at a time decide, where pieces may begin.
     #[inline(always)]
     fn decide_piece<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         self.decide(instructions, at, lanes, limit);

@@ -489,7 +489,7 @@ fn is_longer_than_caches<T>(len: usize) -> bool {
     len.saturating_mul(size_of::<T>()) >= most
 }
 
-/// Whether an output is better stored past the caches: where it is far longer than they are, and drawing takes less
+/// Whether an output is better stored past the caches: where it is too long for them, and drawing takes less
 /// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
 pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Option<&IndexMap>) -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -180,6 +180,11 @@ impl<T: Element> Make<T> for Dropped<&Fused<'_, T>> {
             at += y.len();
         }
     }
+
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        self.of.fetch(instructions, at, len);
+    }
 }
 
 /// The sum of dx over its rows, see [`reference::bias_gradient`](crate::reference::bias_gradient).

@@ -171,7 +171,7 @@ pub struct Job<'a, T> {
     pub(super) scale: f32,
     pub(super) source: Source<'a>,
     pub(super) data: Data<'a, T>,
-    /// Whether the output goes past the caches, where it is made in one go.
+    /// Whether the output goes past the caches, where it is made in one go; in place, where it is fetched ahead.
     pub(super) streams: bool,
 }
 
@@ -284,13 +284,19 @@ impl<T: Element> Job<'_, T> {
                 let make = Dropped { of: x, scale };
                 let mut made = Made { make, y };
                 if self.streams {
-                    given.decide(len, instructions, &mut Streamed(made));
+                    given.decide(len, instructions, &mut Streamed::new(instructions, made));
                     instructions.streamed();
                 } else {
                     given.decide(len, instructions, &mut made);
                 }
             }
-            Data::InPlace(y) => given.decide(len, instructions, &mut InPlace { y, scale }),
+            Data::InPlace(y) => {
+                given.decide(
+                    len,
+                    instructions,
+                    &mut InPlace::new(instructions, y, scale, self.streams),
+                );
+            }
             // Of these only what has no elements.
             Data::Stored(..) | Data::Fused(..) | Data::Mask(_) => {}
         }
@@ -310,7 +316,7 @@ impl<T: Element> Job<'_, T> {
             Data::Stored(x, y, Sink::Bits(bits)) => run.make(Dropped { of: x, scale }, y, streams, KeepBits { bits }),
             Data::Stored(x, y, Sink::Bytes(keep)) => run.make(Dropped { of: x, scale }, y, streams, Keep { keep }),
             Data::Fused(ref fused, y) => run.make(Dropped { of: fused, scale }, y, streams, Nowhere),
-            Data::InPlace(y) => run.decide(self.len, &mut InPlace { y, scale }),
+            Data::InPlace(y) => run.decide(self.len, &mut InPlace::new(instructions, y, scale, streams)),
             Data::Mask(Sink::Bits(bits)) => run.decide(self.len, &mut KeepBits { bits }),
             Data::Mask(Sink::Bytes(keep)) => run.decide(self.len, &mut Keep { keep }),
         }
@@ -331,7 +337,7 @@ impl<T: Element> Job<'_, T> {
         match self.data {
             Data::Apart(x, y) => runs.make(Dropped { of: x, scale }, y, streams),
             Data::Fused(ref fused, y) => runs.make(Dropped { of: fused, scale }, y, streams),
-            Data::InPlace(y) => runs.decide(&mut InPlace { y, scale }),
+            Data::InPlace(y) => runs.decide(&mut InPlace::new(instructions, y, scale, streams)),
             Data::Mask(Sink::Bits(bits)) => runs.decide(&mut KeepBits { bits }),
             Data::Mask(Sink::Bytes(keep)) => runs.decide(&mut Keep { keep }),
             Data::Stored(..) => return Some(self),
@@ -387,7 +393,7 @@ impl<T: Element> Job<'_, T> {
                     let make = Dropped { of: *x, scale };
                     Made { make, y }.decide(instructions, at, decisions, 0);
                 }
-                Data::InPlace(y) => InPlace { y, scale }.decide(instructions, at, decisions, 0),
+                Data::InPlace(y) => InPlace::new(instructions, y, scale, false).decide(instructions, at, decisions, 0),
                 Data::Fused(fused, y) => {
                     let make = Dropped { of: &*fused, scale };
                     Made { make, y }.decide(instructions, at, decisions, 0);
@@ -429,7 +435,7 @@ impl<I: Instructions> OneRun<'_, I> {
         if !streams {
             return self.decide(len, &mut Both(made, sink));
         }
-        self.decide(len, &mut Both(Streamed(made), sink));
+        self.decide(len, &mut Both(Streamed::new(self.instructions, made), sink));
         self.instructions.streamed();
     }
 }
@@ -464,9 +470,9 @@ impl<I: Instructions> SomeRuns<'_, I> {
             return self.decide(&mut Both(made, Nowhere));
         }
         if mapped::shares_far(self.map) {
-            self.decide(&mut Both(Streamed(made), Nowhere));
+            self.decide(&mut Both(Streamed::new(self.instructions, made), Nowhere));
         } else {
-            let mut gathered = Both(Gathered::new(made), Nowhere);
+            let mut gathered = Both(Gathered::new(self.instructions, made), Nowhere);
             self.decide(&mut gathered);
             gathered.0.finish(self.instructions);
         }
@@ -474,28 +480,30 @@ impl<I: Instructions> SomeRuns<'_, I> {
     }
 }
 
+/// What a program has of a third-level cache at most: longer ones serve many cores, which have a part each and others'
+/// programs to share it with.
+const SHARE: usize = 48 << 20;
+
 /// Too long for the third-level cache beside its input: of four bytes from the cache's own length on, of two bytes, which take longer
-/// to make, from one and a half times on, as measured, see BENCHMARKS.md.
+/// to make, from one and a half times on, and from a share of it on; as measured, see BENCHMARKS.md.
 fn is_longer_than_caches<T>(len: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
     let cache = x86::third_level_cache();
     #[cfg(not(target_arch = "x86_64"))]
-    let cache = usize::MAX;
-    let most = if size_of::<T>() > 2 {
-        cache
-    } else {
-        cache.saturating_add(cache / 2)
-    };
-    len.saturating_mul(size_of::<T>()) >= most
+    let cache: Option<usize> = None;
+    cache.is_some_and(|cache| {
+        let most = if size_of::<T>() > 2 { cache } else { cache + cache / 2 };
+        len.saturating_mul(size_of::<T>()) >= most.min(SHARE)
+    })
 }
 
 /// Whether an output is better stored past the caches: where it is too long for them, and drawing takes less
 /// than memory does. For which that is, was measured on both instruction sets, see BENCHMARKS.md.
 pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Option<&IndexMap>) -> bool {
     #[cfg(target_arch = "x86_64")]
-    let has_avx512 = x86::has_avx512();
+    let draws_fast = x86::draws_fast();
     #[cfg(not(target_arch = "x86_64"))]
-    let has_avx512 = false;
+    let draws_fast = false;
     if !is_longer_than_caches::<T>(len) {
         return false;
     }
@@ -508,11 +516,11 @@ pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Opti
         },
         _ => true,
     };
-    let draws_fast = match (T::DTYPE, random_bits) {
-        (DType::F32, RandomBits::B32 | RandomBits::B16) => has_avx512,
+    let takes_less = match (T::DTYPE, random_bits) {
+        (DType::F32, RandomBits::B32 | RandomBits::B16) => draws_fast,
         (DType::F32, RandomBits::B8) | (DType::F16 | DType::Bf16, _) => true,
     };
-    by_runs && draws_fast
+    by_runs && takes_less
 }
 
 pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {

@@ -4,7 +4,7 @@ use core::hint::black_box;
 use core::ops::Range;
 
 use super::decide::{Decide, Decision, KEEP, KeepByte};
-use super::words::Instructions;
+use super::words::{Instructions, READ, WRITE};
 use crate::Element;
 
 /// Whether of so many elements enough are left behind those that are made thirty-two at a time. Where the input stays, and the output
@@ -144,6 +144,8 @@ pub(super) trait Make<T> {
     );
     /// Elements `[at, at + y.len())`, all decided alike; the same of `PAST`.
     fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]);
+    /// Starts to fetch what elements `[at, at + len)` are made of, as far as they exist.
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
 }
 
 impl<T: Element> Make<T> for Dropped<&[T]> {
@@ -169,6 +171,11 @@ impl<T: Element> Make<T> for Dropped<&[T]> {
     #[inline(always)]
     fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]) {
         apply_all::<T, PAST>(instructions, Some(&self.of[at..at + y.len()]), y, keep, self.scale);
+    }
+
+    #[inline(always)]
+    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+        instructions.fetch::<READ, _>(self.of, at, len);
     }
 }
 
@@ -201,27 +208,39 @@ pub(super) fn before_line<T>(elements: &[T]) -> usize {
 }
 
 /// [`Made`], past the caches: from the registers, in pieces that begin at a cache line. What is not a whole piece, as ever.
-pub(super) struct Streamed<'a, T, M>(pub(super) Made<'a, T, M>);
+pub(super) struct Streamed<'a, T, M> {
+    made: Made<'a, T, M>,
+    /// So many elements ahead what they are made of is fetched, unless 0.
+    ahead: usize,
+}
+
+impl<'a, T, M> Streamed<'a, T, M> {
+    #[inline(always)]
+    pub(super) fn new(instructions: impl Instructions, made: Made<'a, T, M>) -> Self {
+        let ahead = instructions.bytes_ahead() / size_of::<T>();
+        Self { made, ahead }
+    }
+}
 
 impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        self.0.decide(instructions, at, lanes, limit);
+        self.made.decide(instructions, at, lanes, limit);
     }
 
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
         let line = range.end.min(range.start + self.before_line(range.start));
-        self.0.decide_all(instructions, range.start..line, keep);
-        let y = &mut self.0.y[line..range.end];
-        self.0.make.make_alike::<true>(instructions, line, keep, y);
+        self.made.decide_all(instructions, range.start..line, keep);
+        let Made { make, y } = &mut self.made;
+        make.make_alike::<true>(instructions, line, keep, &mut y[line..range.end]);
     }
 
     const AT_LINES: bool = true;
 
     #[inline(always)]
     fn before_line(&self, at: usize) -> usize {
-        before_line(&self.0.y[at..])
+        before_line(&self.made.y[at..])
     }
 
     #[inline(always)]
@@ -232,8 +251,11 @@ impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
         } else {
             lanes
         };
-        let y = &mut self.0.y[at..at + lanes.len()];
-        self.0.make.make::<L, true>(instructions, at, lanes, limit, y);
+        let Made { make, y } = &mut self.made;
+        if self.ahead > 0 {
+            make.fetch(instructions, at + self.ahead, lanes.len());
+        }
+        make.make::<L, true>(instructions, at, lanes, limit, &mut y[at..at + lanes.len()]);
     }
 }
 
@@ -252,9 +274,9 @@ const SLACK: usize = LINE;
 
 impl<'a, T: Element, M: Make<T>> Gathered<'a, T, M> {
     #[inline(always)]
-    pub(super) fn new(made: Made<'a, T, M>) -> Self {
+    pub(super) fn new(instructions: impl Instructions, made: Made<'a, T, M>) -> Self {
         Self {
-            streamed: Streamed(made),
+            streamed: Streamed::new(instructions, made),
             keep: [0; _],
             waiting: 0,
             first: 0,
@@ -314,13 +336,30 @@ impl<T: Element, M: Make<T>> Decide for Gathered<'_, T, M> {
 }
 
 pub(super) struct InPlace<'a, T> {
-    pub(super) y: &'a mut [T],
-    pub(super) scale: f32,
+    y: &'a mut [T],
+    scale: f32,
+    /// So many elements ahead they are fetched, unless 0.
+    ahead: usize,
+}
+
+impl<'a, T> InPlace<'a, T> {
+    #[inline(always)]
+    pub(super) fn new(instructions: impl Instructions, y: &'a mut [T], scale: f32, is_long: bool) -> Self {
+        let ahead = if is_long {
+            instructions.bytes_ahead() / size_of::<T>()
+        } else {
+            0
+        };
+        Self { y, scale, ahead }
+    }
 }
 
 impl<T: Element> Decide for InPlace<'_, T> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
+        if self.ahead > 0 {
+            instructions.fetch::<WRITE, _>(self.y, at + self.ahead, lanes.len());
+        }
         let y = &mut self.y[at..at + lanes.len()];
         apply::<T, L, false>(instructions, None, y, lanes, limit, self.scale);
     }

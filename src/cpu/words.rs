@@ -169,6 +169,9 @@ pub trait Instructions: Copy {
     /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
 
+    /// So many bytes ahead of what is made of it a long input is to be fetched meanwhile; 0: not at all.
+    fn bytes_ahead(self) -> usize;
+
     /// Copies whole cache lines to memory past the caches, where it can; both are equally long. What doesn't begin at a line may
     /// be copied as ever. Others see it after [`streamed`](Self::streamed).
     fn stream_lines(self, from: &[u8], to: &mut [u8]);
@@ -304,6 +307,11 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, _elements: &[T], _at: usize, _len: usize) {}
+
+    #[inline(always)]
+    fn bytes_ahead(self) -> usize {
+        0
+    }
 
     #[inline(always)]
     fn stream_lines(self, from: &[u8], to: &mut [u8]) {

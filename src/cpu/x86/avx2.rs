@@ -16,7 +16,7 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::{Neighbours, fence, prefetch};
+use super::{Neighbours, bytes_ahead, fence, prefetch};
 use crate::cpu::words::{BATCH, BATCH_WORDS, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
@@ -48,6 +48,11 @@ impl Instructions for Avx2 {
     #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
         prefetch::<WRITE, T>(elements, at, len);
+    }
+
+    #[inline(always)]
+    fn bytes_ahead(self) -> usize {
+        bytes_ahead()
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::{Neighbours, fence, prefetch};
+use super::{Neighbours, bytes_ahead, fence, prefetch};
 use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
@@ -64,6 +64,11 @@ impl Instructions for Avx512 {
     #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
         prefetch::<WRITE, T>(elements, at, len);
+    }
+
+    #[inline(always)]
+    fn bytes_ahead(self) -> usize {
+        bytes_ahead()
     }
 
     #[inline(always)]

@@ -176,51 +176,109 @@ impl<D: Decide> Compute for Runs<'_, D> {
 fn decide_rows<L: Decision>(
     dropout: &Dropout,
     limit: u32,
-    mut runs: index_map::Runs<'_>,
+    runs: index_map::Runs<'_>,
     len: usize,
     instructions: impl Instructions,
     decide: &mut impl Decide,
 ) {
     let sequence = Sequence::of(dropout);
-    let lanes_a_block = 16 / size_of::<L>();
-    let (mut block, mut skipped, mut left) = (0, 0, 0);
-    let mut planned = 0;
+    let mut rows = Rows {
+        offset: dropout.element_offset,
+        lanes_a_block: 16 / size_of::<L>(),
+        runs,
+        to_come: len,
+        block: 0,
+        skipped: 0,
+        left: 0,
+    };
     let mut at = 0;
-    while at < len {
-        let mut numbers = [0u64; BATCH];
-        // Where a row, or what is left of it, begins in the drawn lanes, and how long it is.
-        let mut parts = [(0, 0); BATCH];
-        let mut count = 0;
-        let mut used = 0;
-        while used < BATCH && planned < len {
-            if left == 0 {
-                let (index, length) = runs.next_run();
-                let g = dropout.element_offset.wrapping_add(index);
-                block = g / lanes_a_block as u64;
-                skipped = (g % lanes_a_block as u64) as usize;
-                left = at_most(length, len - planned);
-            }
-            let most = (BATCH - used) * lanes_a_block - skipped;
-            let part = left.min(most);
-            let blocks = (skipped + part).div_ceil(lanes_a_block);
-            for (number, n) in numbers[used..used + blocks].iter_mut().zip(0..) {
-                *number = block.wrapping_add(n);
-            }
-            parts[count] = (used * lanes_a_block + skipped, part);
-            count += 1;
-            used += blocks;
-            planned += part;
-            left -= part;
-            block = block.wrapping_add(blocks as u64);
-            skipped = 0;
-        }
+    let mut batches = [const { Batch::new() }; 2];
+    let [batch, next] = &mut batches;
+    let (mut batch, mut next) = (batch, next);
+    rows.fill(batch);
+    while batch.count > 0 {
+        // One ahead: numbers that were stored one by one a moment ago are slow to load side by side.
+        rows.fill(next);
         let Words(words) = &mut Words([0; BATCH_WORDS]);
-        instructions.words_of(&sequence, &numbers, words);
+        let Some(numbers) = batch.numbers.first_chunk() else {
+            return; // not reached: there are more
+        };
+        instructions.words_of(&sequence, numbers, words);
         let Words(words) = &in_order::<L, _>(words);
         let lanes: &[L] = bytemuck::cast_slice(words);
-        for &(start, part) in &parts[..count] {
+        for &(start, part) in &batch.parts[..batch.count] {
+            let (start, part) = (usize::from(start), usize::from(part));
             decide.decide(instructions, at, &lanes[start..start + part], limit);
             at += part;
+        }
+        (batch, next) = (next, batch);
+    }
+}
+
+/// Rows that are yet to be drawn.
+struct Rows<'a> {
+    offset: u64,
+    lanes_a_block: usize,
+    runs: index_map::Runs<'a>,
+    /// Elements in no batch yet.
+    to_come: usize,
+    /// What is left of the row that the batch before ended in, where it begins.
+    block: u64,
+    skipped: usize,
+    left: usize,
+}
+
+/// Block numbers that are stored at once; what comes behind the last of a row is overwritten or not drawn.
+const AT_ONCE: usize = 8;
+
+/// Blocks drawn at a time.
+struct Batch {
+    numbers: [u64; BATCH + AT_ONCE],
+    /// Where a row, or what is left of it, begins in the drawn lanes, and how long it is.
+    parts: [(u16, u16); BATCH],
+    count: usize,
+}
+
+impl Batch {
+    const fn new() -> Self {
+        Self {
+            numbers: [0; _],
+            parts: [(0, 0); _],
+            count: 0,
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// As many rows as there is place for; none at the end.
+    #[inline(always)]
+    fn fill(&mut self, batch: &mut Batch) {
+        batch.count = 0;
+        let mut used = 0;
+        while used < BATCH && self.to_come > 0 {
+            if self.left == 0 {
+                let (index, length) = self.runs.next_run();
+                let g = self.offset.wrapping_add(index);
+                self.block = g / self.lanes_a_block as u64;
+                self.skipped = (g % self.lanes_a_block as u64) as usize;
+                self.left = at_most(length, self.to_come);
+            }
+            let most = (BATCH - used) * self.lanes_a_block - self.skipped;
+            let part = self.left.min(most);
+            let blocks = (self.skipped + part).div_ceil(self.lanes_a_block);
+            for first in (0..blocks).step_by(AT_ONCE) {
+                let numbers = &mut batch.numbers[used + first..][..AT_ONCE];
+                for (number, n) in numbers.iter_mut().zip(first as u64..) {
+                    *number = self.block.wrapping_add(n);
+                }
+            }
+            batch.parts[batch.count] = ((used * self.lanes_a_block + self.skipped) as u16, part as u16);
+            batch.count += 1;
+            used += blocks;
+            self.to_come -= part;
+            self.left -= part;
+            self.block = self.block.wrapping_add(blocks as u64);
+            self.skipped = 0;
         }
     }
 }
@@ -385,29 +443,36 @@ impl Panel<'_> {
         let mut decisions = [[0u8; BATCH]; ROWS + MAX_LANES];
         for left in (0..self.columns).step_by(BATCH) {
             let right = self.columns.min(left + BATCH);
-            let mut first_lanes = [0u8; BATCH];
+            // Of a whole batch, columns or not: loops of a length that compilers know.
+            let distance = (left as u64).wrapping_mul(self.stride);
+            let mut g = start.element_offset.wrapping_add(distance);
             let mut numbers = [0; BATCH];
-            let mut lane = 0;
-            for (k, column) in (left..right).enumerate() {
-                let distance = (column as u64).wrapping_mul(self.stride);
-                (numbers[k], lane) = lanes.place(start.element_offset.wrapping_add(distance));
-                first_lanes[k] = lane as u8;
+            for number in &mut numbers {
+                *number = g;
+                g = g.wrapping_add(self.stride);
             }
+            let mut first_lanes = [0u8; BATCH];
+            for (lane, number) in first_lanes.iter_mut().zip(&mut numbers) {
+                *lane = (*number & (lanes.count - 1)) as u8;
+                *number >>= lanes.count.trailing_zeros();
+            }
+            let lane = usize::from(first_lanes[0]);
             let first_row = if is_even { lane } else { 0 };
             for top in (0..rows).step_by(ROWS) {
                 let height = ROWS.min(rows - top);
                 let drawn = (height + if is_even { lane } else { count - 1 }).div_ceil(count) * count;
                 for decisions in decisions[..drawn].chunks_exact_mut(count) {
                     let words = blocks(&sequence, &numbers, instructions);
+                    // Before what takes a while: numbers stored a moment ago are slow to load.
+                    for block in &mut numbers {
+                        *block = block.wrapping_add(1);
+                    }
                     for (lane, decisions) in decisions.iter_mut().enumerate() {
                         if lane % 4 == 0 {
                             // In small helpings: memory takes only so many orders at a time.
                             ahead.fetch_next(4 * BATCH);
                         }
                         *decisions = lanes.all_kept(&words, lane);
-                    }
-                    for block in &mut numbers {
-                        *block = block.wrapping_add(1);
                     }
                 }
                 if drawn > height && top + height < rows {

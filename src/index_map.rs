@@ -566,6 +566,17 @@ impl IndexMap {
         }
     }
 
+    /// The map of rows that share a decision each: its runs from the row of local element `i` on, and the stride within them.
+    pub(crate) fn runs_of_rows(&self, i: u64) -> (Runs<'_>, u64) {
+        let rows = self.merged.split_last().map_or(&[][..], |(_, rows)| rows);
+        let runs = Runs {
+            merged: rows,
+            at: self.coordinates(i).skip(1).map(|(_, coordinate)| coordinate).collect(),
+            index: self.index(i),
+        };
+        (runs, rows.last().map_or(0, |rows| rows.stride))
+    }
+
     /// The greatest stream index of the tensor (the whole one, of a window) that has elements, relative to the
     /// call's `element_offset`.
     pub(crate) fn last(&self) -> u64 {

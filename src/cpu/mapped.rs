@@ -1,6 +1,9 @@
 //! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
 //! itself. The blocks of many are drawn at a time, wherever they are.
 
+use core::marker::PhantomData;
+use core::ops::Range;
+
 use super::decide::{Decide, Decision};
 use super::draw::{Run, in_order};
 use super::job::{Fetch, TASK, TILE};
@@ -51,8 +54,10 @@ impl Way {
 /// Elements decided before they are applied: of columns as many rows as blocks reach down, so that one is drawn once. A
 /// multiple of every mask word.
 pub(super) fn piece(map: &IndexMap) -> usize {
-    if Way::of(map) != Way::Columns {
-        return TILE;
+    match Way::of(map) {
+        Way::Columns => {}
+        Way::Scattered => return 8 * TILE,
+        Way::Runs | Way::Shared => return TILE,
     }
     let columns = at_most(row_of(map).length, MAX_PIECE);
     let rows = (PIECE / columns).max(MIN_ROWS);
@@ -120,11 +125,10 @@ impl<D: Decide> Compute for Runs<'_, D> {
                 decide,
             });
         }
-        let mut runs = map.runs(first);
         let mut at = 0;
         let row = row_of(map);
-        let lanes = Lanes::of(dropout);
         if has_runs_of(4, map, dropout.probability.random_bits()) {
+            let mut runs = map.runs(first);
             while at < len {
                 let (index, left) = runs.next_run();
                 let range = at..at + at_most(left, len - at);
@@ -140,92 +144,94 @@ impl<D: Decide> Compute for Runs<'_, D> {
             return;
         }
         if row.stride == 1 {
+            let runs = map.runs(first);
             match dropout.probability.random_bits() {
-                RandomBits::B32 => decide_rows::<u32>(dropout, lanes.limit, runs, len, instructions, decide),
-                RandomBits::B16 => decide_rows::<u16>(dropout, lanes.limit, runs, len, instructions, decide),
-                RandomBits::B8 => decide_rows::<u8>(dropout, lanes.limit, runs, len, instructions, decide),
+                RandomBits::B32 => decide_rows::<u32>(dropout, runs, len, instructions, decide),
+                RandomBits::B16 => decide_rows::<u16>(dropout, runs, len, instructions, decide),
+                RandomBits::B8 => decide_rows::<u8>(dropout, runs, len, instructions, decide),
             }
             return;
         }
-        let sequence = Sequence::of(dropout);
+        let mut rows = [0u8; TILE];
         while at < len {
-            // As many runs as blocks are drawn at a time.
-            let mut places = [(0, 0); BATCH];
-            let mut ends = [len; BATCH];
-            let mut end = at;
-            for (place, run_end) in places.iter_mut().zip(&mut ends) {
-                if end == len {
-                    break;
-                }
-                let (index, left) = runs.next_run();
-                *place = lanes.place(dropout.element_offset + index);
-                end += at_most(left, len - end);
-                *run_end = end;
-            }
-            let words = blocks(&sequence, &places.map(|(block, _)| block), instructions);
-            for (k, (end, (_, lane))) in ends.into_iter().zip(places).enumerate() {
-                decide.decide_all(instructions, at..end, lanes.is_kept(&words, k, lane));
-                at = end;
+            let mut left = left_of_row(map, first + at as u64);
+            let count = rows_of(left, row.length, len - at).min(TILE);
+            let rows = &mut rows[..count];
+            decide_shared(dropout, map, first + at as u64, rows, instructions);
+            for &keep in &*rows {
+                let end = at + at_most(left, len - at);
+                decide.decide_all(instructions, at..end, keep != 0);
+                (at, left) = (end, row.length);
             }
         }
     }
+}
+
+/// Elements from one on in its row.
+#[inline(always)]
+fn left_of_row(map: &IndexMap, i: u64) -> u64 {
+    map.coordinates(i)
+        .next()
+        .map_or(1, |(row, coordinate)| row.length - coordinate)
+}
+
+/// Rows of so many elements, of which the first has so many left.
+#[inline(always)]
+fn rows_of(left: u64, length: u64, elements: usize) -> usize {
+    1 + (elements as u64).saturating_sub(left).div_ceil(length) as usize
+}
+
+/// The decisions of rows that share one each, from the one of element `i` on.
+#[inline(always)]
+fn decide_shared(dropout: &Dropout, map: &IndexMap, i: u64, rows: &mut [u8], instructions: impl Instructions) {
+    let (runs, stride) = map.runs_of_rows(i);
+    instructions.apart(DrawRuns {
+        dropout,
+        runs,
+        stride,
+        keep: rows,
+    });
 }
 
 /// Rows so short that the blocks of several are drawn at a time.
 #[inline(always)]
 fn decide_rows<L: Decision>(
     dropout: &Dropout,
-    limit: u32,
     runs: index_map::Runs<'_>,
     len: usize,
     instructions: impl Instructions,
     decide: &mut impl Decide,
 ) {
-    let sequence = Sequence::of(dropout);
-    let mut rows = Rows {
-        offset: dropout.element_offset,
-        lanes_a_block: 16 / size_of::<L>(),
-        runs,
-        to_come: len,
-        block: 0,
-        skipped: 0,
-        left: 0,
-    };
+    let limit = Lanes::of(dropout).limit;
+    let mut rows = Rows::<L>::new(dropout, runs, len);
     let mut at = 0;
-    let mut batches = [const { Batch::new() }; 2];
-    let [batch, next] = &mut batches;
-    let (mut batch, mut next) = (batch, next);
-    rows.fill(batch);
-    while batch.count > 0 {
-        // One ahead: numbers that were stored one by one a moment ago are slow to load side by side.
-        rows.fill(next);
-        let Words(words) = &mut Words([0; BATCH_WORDS]);
-        let Some(numbers) = batch.numbers.first_chunk() else {
-            return; // not reached: there are more
-        };
-        instructions.words_of(&sequence, numbers, words);
-        let Words(words) = &in_order::<L, _>(words);
+    let words = &mut Words([0; _]);
+    while let Some(parts) = rows.draw(instructions, words) {
+        let Words(words) = &in_order::<L, _>(&words.0);
         let lanes: &[L] = bytemuck::cast_slice(words);
-        for &(start, part) in &batch.parts[..batch.count] {
-            let (start, part) = (usize::from(start), usize::from(part));
-            decide.decide(instructions, at, &lanes[start..start + part], limit);
-            at += part;
+        for part in parts {
+            decide.decide(instructions, at, &lanes[part.lanes()], limit);
+            at += part.lanes().len();
         }
-        (batch, next) = (next, batch);
     }
 }
 
-/// Rows that are yet to be drawn.
-struct Rows<'a> {
+/// Rows of a map that are runs of the stream, as they are drawn: many blocks at a time.
+struct Rows<'a, L> {
+    sequence: Sequence,
     offset: u64,
-    lanes_a_block: usize,
     runs: index_map::Runs<'a>,
     /// Elements in no batch yet.
     to_come: usize,
     /// What is left of the row that the batch before ended in, where it begins.
+    left: usize,
     block: u64,
     skipped: usize,
-    left: usize,
+    /// What is drawn next, and what was drawn, in turns: numbers that were stored one by one a moment ago are slow to load side by
+    /// side.
+    batches: [Batch; 2],
+    next: usize,
+    lanes: PhantomData<L>,
 }
 
 /// Block numbers that are stored at once; what comes behind the last of a row is overwritten or not drawn.
@@ -234,51 +240,188 @@ const AT_ONCE: usize = 8;
 /// Blocks drawn at a time.
 struct Batch {
     numbers: [u64; BATCH + AT_ONCE],
-    /// Where a row, or what is left of it, begins in the drawn lanes, and how long it is.
-    parts: [(u16, u16); BATCH],
+    parts: [Part; BATCH],
     count: usize,
 }
 
-impl Batch {
-    const fn new() -> Self {
-        Self {
+/// Where a row, or what is left of it, lies in the drawn lanes.
+#[derive(Clone, Copy)]
+struct Part {
+    start: u16,
+    len: u16,
+}
+
+impl Part {
+    #[inline(always)]
+    fn lanes(self) -> Range<usize> {
+        let start = usize::from(self.start);
+        start..start + usize::from(self.len)
+    }
+}
+
+impl<'a, L: Decision> Rows<'a, L> {
+    const LANES: usize = 16 / size_of::<L>();
+
+    #[inline(always)]
+    fn new(dropout: &Dropout, runs: index_map::Runs<'a>, len: usize) -> Self {
+        const NONE: Batch = Batch {
             numbers: [0; _],
-            parts: [(0, 0); _],
+            parts: [Part { start: 0, len: 0 }; _],
             count: 0,
+        };
+        let mut rows = Self {
+            sequence: Sequence::of(dropout),
+            offset: dropout.element_offset,
+            runs,
+            to_come: len,
+            left: 0,
+            block: 0,
+            skipped: 0,
+            batches: [NONE; 2],
+            next: 0,
+            lanes: PhantomData,
+        };
+        rows.plan();
+        rows
+    }
+
+    /// Draws a batch: the words of its blocks, and the parts of their lanes that decide elements.
+    #[inline(always)]
+    fn draw(&mut self, instructions: impl Instructions, words: &mut Words<BATCH_WORDS>) -> Option<&[Part]> {
+        let drawn = self.next;
+        if self.batches[drawn].count == 0 {
+            return None;
+        }
+        self.next = 1 - drawn;
+        self.plan();
+        let batch = &self.batches[drawn];
+        instructions.words_of(&self.sequence, batch.numbers.first_chunk()?, &mut words.0);
+        Some(&batch.parts[..batch.count])
+    }
+
+    /// As many rows as the next batch has place for; none at the end.
+    #[inline(always)]
+    fn plan(&mut self) {
+        let batch = &mut self.batches[self.next];
+        // As variables, for compilers don't know that what is stored in the batch is none of these.
+        let (mut left, mut block, mut skipped, mut to_come) = (self.left, self.block, self.skipped, self.to_come);
+        let (mut used, mut count) = (0, 0);
+        while used < BATCH && to_come > 0 {
+            if left == 0 {
+                let (index, length) = self.runs.next_run();
+                let g = self.offset.wrapping_add(index);
+                block = g / Self::LANES as u64;
+                skipped = (g % Self::LANES as u64) as usize;
+                left = at_most(length, to_come);
+            }
+            let most = (BATCH - used) * Self::LANES - skipped;
+            let len = left.min(most);
+            let blocks = (skipped + len).div_ceil(Self::LANES);
+            for first in (0..blocks).step_by(AT_ONCE) {
+                let numbers = &mut batch.numbers[used + first..][..AT_ONCE];
+                for (number, n) in numbers.iter_mut().zip(first as u64..) {
+                    *number = block.wrapping_add(n);
+                }
+            }
+            batch.parts[count] = Part {
+                start: (used * Self::LANES + skipped) as u16,
+                len: len as u16,
+            };
+            count += 1;
+            used += blocks;
+            to_come -= len;
+            left -= len;
+            block = block.wrapping_add(blocks as u64);
+            skipped = 0;
+        }
+        batch.count = count;
+        (self.left, self.block, self.skipped, self.to_come) = (left, block, skipped, to_come);
+    }
+}
+
+/// Decides the elements of runs, many at a time: short ones, or such that are no neighbours in the stream.
+struct DrawRuns<'a> {
+    dropout: &'a Dropout,
+    runs: index_map::Runs<'a>,
+    /// Of neighbours in a run, which has but one where this is 0.
+    stride: u64,
+    keep: &'a mut [u8],
+}
+
+impl Compute for DrawRuns<'_> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        if self.stride != 1 {
+            return self.draw_each(instructions);
+        }
+        match self.dropout.probability.random_bits() {
+            RandomBits::B32 => self.draw_rows::<u32>(instructions),
+            RandomBits::B16 => self.draw_rows::<u16>(instructions),
+            RandomBits::B8 => self.draw_rows::<u8>(instructions),
         }
     }
 }
 
-impl Rows<'_> {
-    /// As many rows as there is place for; none at the end.
+impl DrawRuns<'_> {
     #[inline(always)]
-    fn fill(&mut self, batch: &mut Batch) {
-        batch.count = 0;
-        let mut used = 0;
-        while used < BATCH && self.to_come > 0 {
-            if self.left == 0 {
-                let (index, length) = self.runs.next_run();
-                let g = self.offset.wrapping_add(index);
-                self.block = g / self.lanes_a_block as u64;
-                self.skipped = (g % self.lanes_a_block as u64) as usize;
-                self.left = at_most(length, self.to_come);
+    fn draw_rows<L: Decision>(self, instructions: impl Instructions) {
+        // Of a batch, and what is copied along.
+        const MOST: usize = 16 * BATCH + AT_A_TIME;
+        const AT_A_TIME: usize = 32;
+        let limit = Lanes::of(self.dropout).limit;
+        let mut rows = Rows::<L>::new(self.dropout, self.runs, self.keep.len());
+        let mut drawn = [0u8; MOST];
+        let mut at = 0;
+        let words = &mut Words([0; _]);
+        while let Some(parts) = rows.draw(instructions, words) {
+            let Words(words) = &in_order::<L, _>(&words.0);
+            let lanes: &[L] = bytemuck::cast_slice(words);
+            Keep {
+                keep: &mut drawn[..lanes.len()],
             }
-            let most = (BATCH - used) * self.lanes_a_block - self.skipped;
-            let part = self.left.min(most);
-            let blocks = (self.skipped + part).div_ceil(self.lanes_a_block);
-            for first in (0..blocks).step_by(AT_ONCE) {
-                let numbers = &mut batch.numbers[used + first..][..AT_ONCE];
-                for (number, n) in numbers.iter_mut().zip(first as u64..) {
-                    *number = self.block.wrapping_add(n);
+            .decide(instructions, 0, lanes, limit);
+            for part in parts {
+                let end = at + part.lanes().len();
+                let mut start = part.lanes().start;
+                while at < end {
+                    // What is too much is overwritten by what comes next. No plain copy, for which compilers would call a function.
+                    if let (Some(keep), Some(from)) = (self.keep[at..].first_chunk_mut(), drawn[start..].first_chunk())
+                    {
+                        *keep = instructions.bytes(instructions.not_0(from));
+                    } else {
+                        let from = drawn[start..].iter();
+                        self.keep[at..end]
+                            .iter_mut()
+                            .zip(from)
+                            .for_each(|(keep, from)| *keep = *from);
+                    }
+                    at += AT_A_TIME;
+                    start += AT_A_TIME;
                 }
+                at = end;
             }
-            batch.parts[batch.count] = ((used * self.lanes_a_block + self.skipped) as u16, part as u16);
-            batch.count += 1;
-            used += blocks;
-            self.to_come -= part;
-            self.left -= part;
-            self.block = self.block.wrapping_add(blocks as u64);
-            self.skipped = 0;
+        }
+    }
+
+    /// A block for each.
+    #[inline(always)]
+    fn draw_each(mut self, instructions: impl Instructions) {
+        let (sequence, lanes) = (Sequence::of(self.dropout), Lanes::of(self.dropout));
+        let (mut index, mut left) = (0, 0);
+        for keep in self.keep.chunks_mut(BATCH) {
+            let mut places = [(0, 0); BATCH];
+            for place in &mut places[..keep.len()] {
+                if left == 0 {
+                    (index, left) = self.runs.next_run();
+                }
+                *place = lanes.place(self.dropout.element_offset.wrapping_add(index));
+                index = index.wrapping_add(self.stride);
+                left -= 1;
+            }
+            let words = blocks(&sequence, &places.map(|(block, _)| block), instructions);
+            for (k, (keep, (_, lane))) in keep.iter_mut().zip(places).enumerate() {
+                *keep = u8::from(lanes.is_kept(&words, k, lane));
+            }
         }
     }
 }
@@ -538,54 +681,34 @@ fn raise(rows: &mut [[u8; BATCH]], distances: &[u8; BATCH], most: usize) {
     }
 }
 
-/// Neighbours in storage that one block decides.
-#[derive(Clone, Copy, Default)]
-struct Stretch {
-    block: u64,
-    lane: usize,
-    len: usize,
-}
-
+/// Rows that are short, or whose elements are no neighbours in the stream.
 #[inline(always)]
 fn draw_scattered(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
-    let (sequence, lanes) = (Sequence::of(dropout), Lanes::of(dropout));
-    let stride = row_of(map).stride;
-    let mut runs = map.runs(first);
-    let (mut index, mut left) = runs.next_run();
-    let (mut at, mut planned) = (0, 0);
+    const AT_A_TIME: usize = 32;
+    let row = row_of(map);
+    if row.stride > 0 {
+        return instructions.apart(DrawRuns {
+            dropout,
+            runs: map.runs(first),
+            stride: row.stride,
+            keep,
+        });
+    }
+    let mut rows = [0u8; TILE];
+    let mut at = 0;
     while at < keep.len() {
-        let mut stretches = [Stretch::default(); BATCH];
-        for stretch in &mut stretches {
-            if planned == keep.len() {
-                break;
+        let mut left = left_of_row(map, first + at as u64);
+        let count = rows_of(left, row.length, keep.len() - at).min(TILE);
+        let rows = &mut rows[..count];
+        decide_shared(dropout, map, first + at as u64, rows, instructions);
+        for &mut decision in rows {
+            let end = at + at_most(left, keep.len() - at);
+            match keep[at..].first_chunk_mut::<AT_A_TIME>() {
+                // What is too much is overwritten by what comes next.
+                Some(keep) if end - at <= AT_A_TIME => *keep = [decision; _],
+                _ => keep[at..end].fill(decision),
             }
-            let (block, lane) = lanes.place(dropout.element_offset.wrapping_add(index));
-            let most = match stride {
-                0 => left,
-                1 => left.min(lanes.count - lane as u64),
-                _ => 1,
-            };
-            let len = at_most(most, keep.len() - planned);
-            *stretch = Stretch { block, lane, len };
-            planned += len;
-            left -= len as u64;
-            if left == 0 {
-                (index, left) = runs.next_run();
-            } else {
-                index = index.wrapping_add(stride.wrapping_mul(len as u64));
-            }
-        }
-        let words = blocks(&sequence, &stretches.map(|stretch| stretch.block), instructions);
-        for (k, stretch) in stretches.iter().enumerate() {
-            let stretch_keep = &mut keep[at..at + stretch.len];
-            if stride == 1 {
-                for (keep, lane) in stretch_keep.iter_mut().zip(stretch.lane..) {
-                    *keep = u8::from(lanes.is_kept(&words, k, lane));
-                }
-            } else {
-                stretch_keep.fill(u8::from(lanes.is_kept(&words, k, stretch.lane)));
-            }
-            at += stretch.len;
+            (at, left) = (end, row.length);
         }
     }
 }

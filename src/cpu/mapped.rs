@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::decide::{Decide, Decision};
 use super::draw::{Run, in_order};
-use super::job::{Fetch, TASK, TILE};
+use super::job::{Fetch, NothingAhead, TASK, TILE};
 use super::outputs::Keep;
 use super::words::{BATCH, BATCH_WORDS, Blocks, Compute, Instructions, Sequence, Words};
 use crate::index_map::{self, Dimension};
@@ -190,6 +190,7 @@ fn decide_shared(dropout: &Dropout, map: &IndexMap, i: u64, rows: &mut [u8], ins
         runs,
         stride,
         keep: rows,
+        ahead: &mut NothingAhead,
     });
 }
 
@@ -339,6 +340,9 @@ impl<'a, L: Decision> Rows<'a, L> {
     }
 }
 
+/// Elements that are fetched at a time: in small helpings, for memory takes only so many orders at a time.
+const FETCHED: usize = 128;
+
 /// Decides the elements of runs, many at a time: short ones, or such that are no neighbours in the stream.
 struct DrawRuns<'a> {
     dropout: &'a Dropout,
@@ -346,6 +350,8 @@ struct DrawRuns<'a> {
     /// Of neighbours in a run, which has but one where this is 0.
     stride: u64,
     keep: &'a mut [u8],
+    /// Compiled once for all types of elements.
+    ahead: &'a mut dyn Fetch,
 }
 
 impl Compute for DrawRuns<'_> {
@@ -371,7 +377,7 @@ impl DrawRuns<'_> {
         let limit = Lanes::of(self.dropout).limit;
         let mut rows = Rows::<L>::new(self.dropout, self.runs, self.keep.len());
         let mut drawn = [0u8; MOST];
-        let mut at = 0;
+        let (mut at, mut fetched) = (0, 0);
         let words = &mut Words([0; _]);
         while let Some(parts) = rows.draw(instructions, words) {
             let Words(words) = &in_order::<L, _>(&words.0);
@@ -383,6 +389,10 @@ impl DrawRuns<'_> {
             for part in parts {
                 let end = at + part.lanes().len();
                 let mut start = part.lanes().start;
+                if end - fetched >= FETCHED {
+                    self.ahead.fetch_next(end - fetched);
+                    fetched = end;
+                }
                 while at < end {
                     // What is too much is overwritten by what comes next. No plain copy, for which compilers would call a function.
                     if let (Some(keep), Some(from)) = (self.keep[at..].first_chunk_mut(), drawn[start..].first_chunk())
@@ -409,6 +419,7 @@ impl DrawRuns<'_> {
         let (sequence, lanes) = (Sequence::of(self.dropout), Lanes::of(self.dropout));
         let (mut index, mut left) = (0, 0);
         for keep in self.keep.chunks_mut(BATCH) {
+            self.ahead.fetch_next(keep.len());
             let mut places = [(0, 0); BATCH];
             for place in &mut places[..keep.len()] {
                 if left == 0 {
@@ -450,7 +461,7 @@ pub(super) fn draw_mapped(
             });
         }
         (Way::Columns, None) => draw_columns(dropout, map, first, keep, instructions, ahead),
-        (Way::Scattered, None) => draw_scattered(dropout, map, first, keep, instructions),
+        (Way::Scattered, None) => draw_scattered(dropout, map, first, keep, instructions, ahead),
     }
 }
 
@@ -611,9 +622,8 @@ impl Panel<'_> {
                         *block = block.wrapping_add(1);
                     }
                     for (lane, decisions) in decisions.iter_mut().enumerate() {
-                        if lane % 4 == 0 {
-                            // In small helpings: memory takes only so many orders at a time.
-                            ahead.fetch_next(4 * BATCH);
+                        if lane % (FETCHED / BATCH) == 0 {
+                            ahead.fetch_next(FETCHED);
                         }
                         *decisions = lanes.all_kept(&words, lane);
                     }
@@ -683,7 +693,14 @@ fn raise(rows: &mut [[u8; BATCH]], distances: &[u8; BATCH], most: usize) {
 
 /// Rows that are short, or whose elements are no neighbours in the stream.
 #[inline(always)]
-fn draw_scattered(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8], instructions: impl Instructions) {
+fn draw_scattered(
+    dropout: &Dropout,
+    map: &IndexMap,
+    first: u64,
+    keep: &mut [u8],
+    instructions: impl Instructions,
+    ahead: &mut impl Fetch,
+) {
     const AT_A_TIME: usize = 32;
     let row = row_of(map);
     if row.stride > 0 {
@@ -692,10 +709,11 @@ fn draw_scattered(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8]
             runs: map.runs(first),
             stride: row.stride,
             keep,
+            ahead,
         });
     }
     let mut rows = [0u8; TILE];
-    let mut at = 0;
+    let (mut at, mut fetched) = (0, 0);
     while at < keep.len() {
         let mut left = left_of_row(map, first + at as u64);
         let count = rows_of(left, row.length, keep.len() - at).min(TILE);
@@ -703,6 +721,10 @@ fn draw_scattered(dropout: &Dropout, map: &IndexMap, first: u64, keep: &mut [u8]
         decide_shared(dropout, map, first + at as u64, rows, instructions);
         for &mut decision in rows {
             let end = at + at_most(left, keep.len() - at);
+            if end - fetched >= FETCHED {
+                ahead.fetch_next(end - fetched);
+                fetched = end;
+            }
             match keep[at..].first_chunk_mut::<AT_A_TIME>() {
                 // What is too much is overwritten by what comes next.
                 Some(keep) if end - at <= AT_A_TIME => *keep = [decision; _],

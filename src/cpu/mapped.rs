@@ -51,8 +51,8 @@ impl Way {
     }
 }
 
-/// Elements decided before they are applied: of columns as many rows as blocks reach down, so that one is drawn once. A
-/// multiple of every mask word.
+/// Elements decided before they are applied: of columns as many rows as blocks reach down, so that one is drawn once; of short rows
+/// many, for each piece costs some. A multiple of every mask word.
 pub(super) fn piece(map: &IndexMap) -> usize {
     match Way::of(map) {
         Way::Columns => {}
@@ -701,7 +701,6 @@ fn draw_scattered(
     instructions: impl Instructions,
     ahead: &mut impl Fetch,
 ) {
-    const AT_A_TIME: usize = 32;
     let row = row_of(map);
     if row.stride > 0 {
         return instructions.apart(DrawRuns {
@@ -725,10 +724,10 @@ fn draw_scattered(
                 ahead.fetch_next(end - fetched);
                 fetched = end;
             }
-            match keep[at..].first_chunk_mut::<AT_A_TIME>() {
-                // What is too much is overwritten by what comes next.
-                Some(keep) if end - at <= AT_A_TIME => *keep = [decision; _],
-                _ => keep[at..end].fill(decision),
+            match keep[at..].first_chunk_mut() {
+                // Rows are shorter. What is too much is overwritten by what comes next.
+                Some(keep) => *keep = [decision; LONG_RUN as usize],
+                None => keep[at..end].fill(decision),
             }
             (at, left) = (end, row.length);
         }

@@ -356,8 +356,9 @@ fn jobs_equal_the_portable_ones() {
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
         // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
         let streamed = SHIFTS.flat_map(|shift| stores.map(|store| (store, true, shift)));
-        // Rows, rows that share a decision, columns whose blocks start alike and not, and elements each for itself.
-        let strides: [(&[u64], &[u64]); 10] = [
+        // Rows, rows that share a decision, columns whose blocks start alike and not, elements each for itself, and short rows, of more
+        // than a piece together.
+        let strides: [(&[u64], &[u64]); 14] = [
             (&[50, 100], &[400, 1]),
             (&[49, 101], &[401, 1]),
             (&[2, 2400], &[2401, 1]),
@@ -368,6 +369,10 @@ fn jobs_equal_the_portable_ones() {
             (&[50, 100], &[1, 64]),
             (&[50, 100], &[1, 51]),
             (&[1000, 5], &[7, 3]),
+            (&[711, 7], &[29, 1]),
+            (&[40, 7, 18], &[900, 31, 1]),
+            (&[300, 17], &[1, 0]),
+            (&[100, 3, 17], &[7, 2, 0]),
         ];
         let maps = strides.map(|(shape, strides)| IndexMap::new(shape, strides).expect("a map"));
         let ways: Vec<_> = stores

@@ -95,8 +95,8 @@ fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
     }
 }
 
-/// As measured, see BENCHMARKS.md: Intel's processors take 0.6 to 0.9 of the time with it for results past the caches, AMD's as long or
-/// longer.
+/// See [`Instructions::bytes_ahead`](super::words::Instructions::bytes_ahead). As measured, see BENCHMARKS.md: for results past the caches
+/// Intel's processors take 0.7 to 0.95 of the time with it, AMD's as long or longer.
 fn bytes_ahead() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     *BYTES.get_or_init(|| {

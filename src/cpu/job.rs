@@ -277,13 +277,13 @@ impl<T: Element> Compute for Job<'_, T> {
 impl<T: Element> Job<'_, T> {
     /// Nothing to draw.
     #[inline(always)]
-    fn compute_given(self, given: Given<'_>, instructions: impl Instructions) {
+    fn compute_given<I: Instructions>(self, given: Given<'_>, instructions: I) {
         let (len, scale) = (self.len, self.scale);
         match self.data {
             Data::Apart(x, y) => {
                 let make = Dropped { of: x, scale };
                 let mut made = Made { make, y };
-                if self.streams {
+                if I::STREAMS && self.streams {
                     given.decide(len, instructions, &mut Streamed::new(instructions, made));
                     instructions.streamed();
                 } else {
@@ -432,11 +432,12 @@ impl<I: Instructions> OneRun<'_, I> {
     fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool, sink: impl Decide) {
         let len = y.len();
         let made = Made { make, y };
-        if !streams {
-            return self.decide(len, &mut Both(made, sink));
+        if I::STREAMS && streams {
+            self.decide(len, &mut Both(Streamed::new(self.instructions, made), sink));
+            self.instructions.streamed();
+        } else {
+            self.decide(len, &mut Both(made, sink));
         }
-        self.decide(len, &mut Both(Streamed::new(self.instructions, made), sink));
-        self.instructions.streamed();
     }
 }
 
@@ -465,7 +466,7 @@ impl<I: Instructions> SomeRuns<'_, I> {
     #[inline(always)]
     fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool) {
         let made = Made { make, y };
-        if !streams {
+        if !(I::STREAMS && streams) {
             // As for one run, or that would be compiled twice.
             return self.decide(&mut Both(made, Nowhere));
         }

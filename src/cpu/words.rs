@@ -172,6 +172,10 @@ pub trait Instructions: Copy {
     /// So many bytes ahead of what is made of it a long input is to be fetched meanwhile; 0: not at all.
     fn bytes_ahead(self) -> usize;
 
+    /// Whether results can be stored past the caches; for an instruction set that has no such stores, what would is not even
+    /// compiled.
+    const STREAMS: bool;
+
     /// Copies whole cache lines to memory past the caches, where it can; both are equally long. What doesn't begin at a line may
     /// be copied as ever. Others see it after [`streamed`](Self::streamed).
     fn stream_lines(self, from: &[u8], to: &mut [u8]);
@@ -312,6 +316,8 @@ impl Instructions for Portable {
     fn bytes_ahead(self) -> usize {
         0
     }
+
+    const STREAMS: bool = false;
 
     #[inline(always)]
     fn stream_lines(self, from: &[u8], to: &mut [u8]) {

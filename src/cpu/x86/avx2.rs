@@ -55,6 +55,8 @@ impl Instructions for Avx2 {
         bytes_ahead()
     }
 
+    const STREAMS: bool = true;
+
     #[inline(always)]
     fn streamed(self) {
         fence();

@@ -71,6 +71,8 @@ impl Instructions for Avx512 {
         bytes_ahead()
     }
 
+    const STREAMS: bool = true;
+
     #[inline(always)]
     fn streamed(self) {
         fence();

@@ -1,12 +1,12 @@
-//! Decisions along the stream, and those that need not be drawn.
+//! Decisions along the stream.
 
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::decide::{Decide, Decision, KEEP, KeepByte, unpack_bits};
-use super::job::{NothingAhead, TILE};
+use super::decide::{Decide, Decision, KEEP, KeepByte};
 use super::mapped::draw_mapped;
 use super::outputs::Keep;
+use super::pieces::NothingAhead;
 use super::words::{BATCH, BATCH_WORDS, BEFORE, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::draw::Seeds;
 use crate::{Draw, Dropout, RandomBits, philox};
@@ -78,43 +78,6 @@ impl Compute for Seeded<'_> {
                 None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
             }
             at = end;
-        }
-    }
-}
-
-/// Decisions that need not be drawn.
-#[derive(Clone, Copy)]
-pub(super) enum Given<'a> {
-    Bits(&'a [u32]),
-    Bytes(&'a [u8]),
-    /// All are kept.
-    All,
-}
-
-impl Given<'_> {
-    /// Decides elements `[0, len)`.
-    #[inline(always)]
-    pub(super) fn decide(self, len: usize, instructions: impl Instructions, decide: &mut impl Decide) {
-        let mut tile = [0; TILE];
-        let mut at = 0;
-        // Before the first piece what has to be.
-        let mut end = decide.before_line(0);
-        while at < len {
-            let decisions: &[KeepByte] = match self {
-                Self::Bits(bits) => {
-                    let tile = &mut tile[..end - at];
-                    unpack_bits(instructions, bits, at, tile);
-                    bytemuck::cast_slice(tile)
-                }
-                Self::Bytes(bytes) => bytemuck::cast_slice(&bytes[at..end]),
-                Self::All => return decide.decide_all(instructions, at..len, true),
-            };
-            if decisions.len() == TILE {
-                decide.decide_piece(instructions, at, decisions, 0);
-            } else {
-                decide.decide(instructions, at, decisions, 0);
-            }
-            (at, end) = (end, len.min(end + TILE));
         }
     }
 }

@@ -1,17 +1,19 @@
 //! A job: elements, what decides about them and what is done with them; cut for threads, and run with the instructions
 //! that the processor has.
 
+use core::ops::Range;
+
 use half::{bf16, f16};
 
-use super::decide::{Decide, KeepByte, pack_bits};
-use super::draw::{Given, Run, Seeded};
+use super::decide::{Decide, pack_bits};
+use super::draw::Run;
 use super::fused::Fused;
-use super::mapped::{self, Runs, Way, draw_mapped};
-use super::outputs::{Both, Dropped, Gathered, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed};
+use super::mapped::{self, Way};
+use super::outputs::{Both, Dropped, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed};
+use super::pieces::{ByPieces, Pieces};
 use super::words::{Compute, Instructions, Portable, READ, WRITE};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
-use crate::draw::Seeds;
 use crate::float_environment::with_default;
 use crate::{DType, Draw, Dropout, Element, IndexMap, RandomBits};
 
@@ -24,17 +26,11 @@ pub(super) const TASK: usize = 128 * TILE;
 /// Where keep decisions come from.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
+    /// In one run of the stream.
     Drawn(Dropout),
-    Mapped(&'a Dropout, &'a IndexMap),
-    Seeded(Draw<'a>, Seeds<'a>),
-    Given(Given<'a>),
-}
-
-/// What is decided piece by piece.
-#[derive(Clone, Copy)]
-enum ByPieces<'a> {
-    Mapped(&'a Dropout, &'a IndexMap),
-    Seeded(Draw<'a>, Seeds<'a>),
+    ByPieces(ByPieces<'a>),
+    /// All are kept.
+    All,
 }
 
 /// What they are applied to, and where they are stored.
@@ -49,7 +45,7 @@ pub(super) enum Data<'a, T> {
 impl<T: Element> Data<'_, T> {
     /// Starts to fetch elements `[at, at + len)`, as far as they exist.
     #[inline(always)]
-    fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
+    pub(super) fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
         match self {
             Data::Apart(x, y) | Data::Stored(x, y, _) => {
                 instructions.fetch::<READ, _>(x, at, len);
@@ -63,34 +59,6 @@ impl<T: Element> Data<'_, T> {
             Data::Mask(_) => {}
         }
     }
-}
-
-/// Elements to be fetched bit by bit while decisions are drawn.
-pub(super) trait Fetch {
-    /// Starts to fetch so many more.
-    fn fetch_next(&mut self, elements: usize);
-}
-
-struct Ahead<'a, 'd, T, I> {
-    data: &'a Data<'d, T>,
-    instructions: I,
-    at: usize,
-}
-
-impl<T: Element, I: Instructions> Fetch for Ahead<'_, '_, T, I> {
-    #[inline(always)]
-    fn fetch_next(&mut self, elements: usize) {
-        self.data.fetch(self.instructions, self.at, elements);
-        self.at = self.at.saturating_add(elements);
-    }
-}
-
-/// What is decided lies in the cache already.
-pub(super) struct NothingAhead;
-
-impl Fetch for NothingAhead {
-    #[inline(always)]
-    fn fetch_next(&mut self, _elements: usize) {}
 }
 
 /// Where they are stored.
@@ -115,10 +83,18 @@ impl Sink<'_> {
 
     /// Those of elements from `at` on, a multiple of 32.
     #[inline(always)]
-    fn store(&mut self, instructions: impl Instructions, at: usize, keep: &[u8]) {
+    pub(super) fn store(&mut self, instructions: impl Instructions, at: usize, keep: &[u8]) {
         match self {
             Sink::Bits(bits) => pack_bits(instructions, keep, &mut bits[at / 32..]),
             Sink::Bytes(bytes) => bytes[at..at + keep.len()].copy_from_slice(keep),
+        }
+    }
+
+    /// Those of elements that are decided alike, whole thirty-twos.
+    pub(super) fn fill(&mut self, range: Range<usize>, keep: bool) {
+        match self {
+            Sink::Bits(bits) => bits[range.start / 32..range.end / 32].fill(if keep { u32::MAX } else { 0 }),
+            Sink::Bytes(bytes) => bytes[range].fill(u8::from(keep)),
         }
     }
 }
@@ -179,17 +155,11 @@ impl<T: Element> Job<'_, T> {
     /// Both halves of the job; `middle` is a multiple of [`TILE`].
     fn split_at(self, middle: usize) -> (Self, Self) {
         let (source, source_rest) = match self.source {
-            Source::Given(Given::Bits(bits)) => {
-                let (a, b) = bits.split_at(middle / 32);
-                (Source::Given(Given::Bits(a)), Source::Given(Given::Bits(b)))
+            Source::ByPieces(source) => {
+                let (a, b) = source.split_at(middle);
+                (Source::ByPieces(a), Source::ByPieces(b))
             }
-            Source::Given(Given::Bytes(bytes)) => {
-                let (a, b) = bytes.split_at(middle);
-                (Source::Given(Given::Bytes(a)), Source::Given(Given::Bytes(b)))
-            }
-            source @ (Source::Drawn(_) | Source::Mapped(..) | Source::Seeded(..) | Source::Given(Given::All)) => {
-                (source, source)
-            }
+            source @ (Source::Drawn(_) | Source::All) => (source, source),
         };
         let (data, data_rest) = match self.data {
             Data::Apart(x, y) => {
@@ -240,7 +210,7 @@ impl<T: Element> Job<'_, T> {
 
     fn cut_and_run(self) {
         let task = match self.source {
-            Source::Mapped(_, map) => mapped::task(map),
+            Source::ByPieces(ByPieces::Mapped(_, map)) => mapped::task(map),
             _ => TASK,
         };
         if self.len <= task {
@@ -255,54 +225,41 @@ impl<T: Element> Job<'_, T> {
 
 impl<T: Element> Compute for Job<'_, T> {
     #[inline(always)]
-    fn compute(mut self, instructions: impl Instructions) {
-        let source = match self.source {
+    fn compute(self, instructions: impl Instructions) {
+        match self.source {
             // In one go: no decisions are kept on the way to where they are used.
-            Source::Drawn(dropout) => return self.compute_run(&dropout, instructions),
-            Source::Given(given) => return self.compute_given(given, instructions),
-            Source::Mapped(dropout, map) if matches!(Way::of(map), Way::Runs | Way::Shared) => {
-                let Some(left) = self.compute_runs(dropout, map, instructions) else {
-                    return;
-                };
-                self = left;
-                ByPieces::Mapped(dropout, map)
+            Source::Drawn(dropout) => self.compute_run(&dropout, instructions),
+            Source::All => self.compute_all(instructions),
+            Source::ByPieces(source) => {
+                Pieces::new(self.data, self.len, self.scale, self.streams, instructions)
+                    .decide(source, self.first as u64);
             }
-            Source::Mapped(dropout, map) => ByPieces::Mapped(dropout, map),
-            Source::Seeded(call, seeds) => ByPieces::Seeded(call, seeds),
-        };
-        self.compute_by_pieces(source, instructions);
+        }
     }
 }
 
 impl<T: Element> Job<'_, T> {
-    /// Nothing to draw.
+    /// Nothing to decide.
     #[inline(always)]
-    fn compute_given<I: Instructions>(self, given: Given<'_>, instructions: I) {
-        let (len, scale) = (self.len, self.scale);
+    fn compute_all<I: Instructions>(self, instructions: I) {
+        let (range, scale, streams) = (0..self.len, self.scale, self.streams);
         match self.data {
             Data::Apart(x, y) => {
                 let make = Dropped { of: x, scale };
                 let mut made = Made { make, y };
-                if I::STREAMS && self.streams {
-                    given.decide(len, instructions, &mut Streamed::new(instructions, made));
+                if I::STREAMS && streams {
+                    Streamed::new(instructions, made).decide_all(instructions, range, true);
                     instructions.streamed();
                 } else {
-                    given.decide(len, instructions, &mut made);
+                    made.decide_all(instructions, range, true);
                 }
             }
-            Data::InPlace(y) => {
-                given.decide(
-                    len,
-                    instructions,
-                    &mut InPlace::new(instructions, y, scale, self.streams),
-                );
-            }
+            Data::InPlace(y) => InPlace::new(instructions, y, scale, streams).decide_all(instructions, range, true),
             // Of these only what has no elements.
             Data::Stored(..) | Data::Fused(..) | Data::Mask(_) => {}
         }
     }
 
-    /// One run of the stream.
     #[inline(always)]
     fn compute_run(self, dropout: &Dropout, instructions: impl Instructions) {
         let (scale, streams) = (self.scale, self.streams);
@@ -319,91 +276,6 @@ impl<T: Element> Job<'_, T> {
             Data::InPlace(y) => run.decide(self.len, &mut InPlace::new(instructions, y, scale, streams)),
             Data::Mask(Sink::Bits(bits)) => run.decide(self.len, &mut KeepBits { bits }),
             Data::Mask(Sink::Bytes(keep)) => run.decide(self.len, &mut Keep { keep }),
-        }
-    }
-
-    /// Runs that are long or share a decision each. Gives the job back where decisions are stored beside the output: for that,
-    /// too, the functions would take compilers much longer.
-    #[inline(always)]
-    fn compute_runs(self, dropout: &Dropout, map: &IndexMap, instructions: impl Instructions) -> Option<Self> {
-        let (scale, streams) = (self.scale, self.streams);
-        let runs = SomeRuns {
-            dropout,
-            map,
-            first: self.first as u64,
-            len: self.len,
-            instructions,
-        };
-        match self.data {
-            Data::Apart(x, y) => runs.make(Dropped { of: x, scale }, y, streams),
-            Data::Fused(ref fused, y) => runs.make(Dropped { of: fused, scale }, y, streams),
-            Data::InPlace(y) => runs.decide(&mut InPlace::new(instructions, y, scale, streams)),
-            Data::Mask(Sink::Bits(bits)) => runs.decide(&mut KeepBits { bits }),
-            Data::Mask(Sink::Bytes(keep)) => runs.decide(&mut Keep { keep }),
-            Data::Stored(..) => return Some(self),
-        }
-        None
-    }
-
-    #[inline(always)]
-    fn compute_by_pieces(mut self, source: ByPieces<'_>, instructions: impl Instructions) {
-        let scale = self.scale;
-        // Elements decided before they are applied.
-        let piece = match source {
-            ByPieces::Mapped(_, map) => mapped::piece(map),
-            ByPieces::Seeded(..) => TILE,
-        };
-        let (mut tile, mut longer) = ([0u8; TILE], Vec::new());
-        let keep = if piece > TILE {
-            longer.resize(piece.min(self.len), 0u8);
-            &mut longer[..]
-        } else {
-            &mut tile[..]
-        };
-        let mut at = 0;
-        while at < self.len {
-            let end = self.len.min(at + piece);
-            let keep = &mut keep[..end - at];
-            // What drawing takes long for is fetched meanwhile, else what comes next.
-            let draws_long = piece > TILE;
-            let mut ahead = Ahead {
-                data: &self.data,
-                instructions,
-                at: if draws_long { at } else { end },
-            };
-            if !draws_long {
-                ahead.fetch_next(piece);
-            }
-            match source {
-                ByPieces::Mapped(dropout, map) => {
-                    let first = (self.first + at) as u64;
-                    draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
-                }
-                ByPieces::Seeded(call, seeds) => instructions.apart(Seeded {
-                    call,
-                    seeds,
-                    first: (self.first + at) as u64,
-                    keep,
-                }),
-            }
-            let keep = &*keep;
-            let decisions: &[KeepByte] = bytemuck::cast_slice(keep);
-            match &mut self.data {
-                Data::Apart(x, y) | Data::Stored(x, y, _) => {
-                    let make = Dropped { of: *x, scale };
-                    Made { make, y }.decide(instructions, at, decisions, 0);
-                }
-                Data::InPlace(y) => InPlace::new(instructions, y, scale, false).decide(instructions, at, decisions, 0),
-                Data::Fused(fused, y) => {
-                    let make = Dropped { of: &*fused, scale };
-                    Made { make, y }.decide(instructions, at, decisions, 0);
-                }
-                Data::Mask(_) => {}
-            }
-            if let Data::Stored(_, _, sink) | Data::Mask(sink) = &mut self.data {
-                sink.store(instructions, at, keep);
-            }
-            at = end;
         }
     }
 }
@@ -438,46 +310,6 @@ impl<I: Instructions> OneRun<'_, I> {
         } else {
             self.decide(len, &mut Both(made, sink));
         }
-    }
-}
-
-/// A job's elements where they are several runs.
-struct SomeRuns<'a, I> {
-    dropout: &'a Dropout,
-    map: &'a IndexMap,
-    first: u64,
-    len: usize,
-    instructions: I,
-}
-
-impl<I: Instructions> SomeRuns<'_, I> {
-    #[inline(always)]
-    fn decide(&self, decide: &mut impl Decide) {
-        self.instructions.apart(Runs {
-            dropout: self.dropout,
-            map: self.map,
-            first: self.first,
-            len: self.len,
-            decide,
-        });
-    }
-
-    /// With `streams` past the caches.
-    #[inline(always)]
-    fn make<T: Element, M: Make<T>>(self, make: M, y: &mut [T], streams: bool) {
-        let made = Made { make, y };
-        if !(I::STREAMS && streams) {
-            // As for one run, or that would be compiled twice.
-            return self.decide(&mut Both(made, Nowhere));
-        }
-        if mapped::shares_far(self.map) {
-            self.decide(&mut Both(Streamed::new(self.instructions, made), Nowhere));
-        } else {
-            let mut gathered = Both(Gathered::new(self.instructions, made), Nowhere);
-            self.decide(&mut gathered);
-            gathered.0.finish(self.instructions);
-        }
-        self.instructions.streamed();
     }
 }
 
@@ -527,19 +359,21 @@ pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Opti
 pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
     let draw = draw.into();
     let Draw { dropout, map, seeds } = draw;
-    let random_bits = dropout.probability.random_bits();
-    let streams = streams::<T>(len, random_bits, map);
+    let probability = &dropout.probability;
+    let streams = streams::<T>(len, probability.random_bits(), map);
     Job {
         first: 0,
         len,
-        scale: dropout.probability.training_scale(dropout.scale_mode),
+        scale: probability.training_scale(dropout.scale_mode),
         source: match (map, seeds) {
-            _ if len == 0 => Source::Given(Given::All),
-            (_, Some(seeds)) => Source::Seeded(draw, seeds),
+            _ if len == 0 => Source::All,
+            // Nothing to draw.
+            _ if probability.keeps_none() || probability.keeps_all() => Source::Drawn(*dropout),
+            (_, Some(seeds)) => Source::ByPieces(ByPieces::Seeded(draw, seeds)),
             (None, None) => Source::Drawn(*dropout),
             // Rows of a tensor, say: nothing but an offset.
             (Some(map), None) if map.is_contiguous() => Source::Drawn(dropout.with_element_offset(draw.global(0))),
-            (Some(map), None) => Source::Mapped(dropout, map),
+            (Some(map), None) => Source::ByPieces(ByPieces::Mapped(dropout, map)),
         },
         data,
         streams,
@@ -549,21 +383,21 @@ pub(super) fn training<'a, T: Element>(draw: impl Into<Draw<'a>>, len: usize, da
 /// With decisions that need not be drawn.
 pub(super) fn given<'a, T: Element>(
     dropout: &Dropout,
-    decisions: Given<'a>,
+    given: ByPieces<'a>,
     len: usize,
     data: Data<'a, T>,
 ) -> Job<'a, T> {
     let scale = dropout.probability.training_scale(dropout.scale_mode);
-    scaled(scale, decisions, len, data)
+    scaled(scale, Source::ByPieces(given), len, data)
 }
 
 /// The same, times any scale.
-pub(super) fn scaled<'a, T: Element>(scale: f32, decisions: Given<'a>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
+pub(super) fn scaled<'a, T: Element>(scale: f32, source: Source<'a>, len: usize, data: Data<'a, T>) -> Job<'a, T> {
     Job {
         first: 0,
         len,
         scale,
-        source: Source::Given(decisions),
+        source,
         data,
         streams: is_longer_than_caches::<T>(len),
     }

@@ -6,8 +6,9 @@ use core::ops::Range;
 
 use super::decide::{Decide, Decision};
 use super::draw::{Run, in_order};
-use super::job::{Fetch, NothingAhead, TASK, TILE};
+use super::job::{TASK, TILE};
 use super::outputs::Keep;
+use super::pieces::{Fetch, NothingAhead};
 use super::words::{BATCH, BATCH_WORDS, Blocks, Compute, Instructions, Sequence, Words};
 use crate::index_map::{self, Dimension};
 use crate::{Dropout, IndexMap, RandomBits};
@@ -70,17 +71,6 @@ pub(super) fn piece(map: &IndexMap) -> usize {
     (rows * columns).min(MAX_PIECE)
 }
 
-/// Whether elements share decisions over rows so long that drawing them, and what is at either end of each, is next to nothing.
-pub(super) fn shares_far(map: &IndexMap) -> bool {
-    Way::of(map) == Way::Shared && row_of(map).length >= 16 * TILE as u64
-}
-
-/// Whether rows are runs of at least so many batches.
-fn has_runs_of(batches: u64, map: &IndexMap, random_bits: RandomBits) -> bool {
-    let row = row_of(map);
-    row.stride == 1 && row.length >= batches * BATCH as u64 * u64::from(random_bits.lanes())
-}
-
 /// Elements of one parallel task, a multiple of the piece.
 pub(super) fn task(map: &IndexMap) -> usize {
     let piece = piece(map);
@@ -98,8 +88,8 @@ fn at_most(length: u64, most: usize) -> usize {
     usize::try_from(length).map_or(most, |length| length.min(most))
 }
 
-/// Decides `len` elements from local index `first` on, whose runs are long or share a decision each.
-pub(super) struct Runs<'a, D> {
+/// Decides `len` elements from local index `first` on, whose rows are runs of the stream, not short ones.
+pub(super) struct DecideRuns<'a, D> {
     pub(super) dropout: &'a Dropout,
     pub(super) map: &'a IndexMap,
     pub(super) first: u64,
@@ -107,7 +97,7 @@ pub(super) struct Runs<'a, D> {
     pub(super) decide: &'a mut D,
 }
 
-impl<D: Decide> Compute for Runs<'_, D> {
+impl<D: Decide> Compute for DecideRuns<'_, D> {
     #[inline(always)]
     fn compute(self, instructions: impl Instructions) {
         let Self {
@@ -117,18 +107,11 @@ impl<D: Decide> Compute for Runs<'_, D> {
             len,
             decide,
         } = self;
-        if Lanes::all_alike(dropout).is_some() {
-            return instructions.apart(Run {
-                dropout,
-                first: 0,
-                range: 0..len,
-                decide,
-            });
-        }
-        let mut at = 0;
-        let row = row_of(map);
-        if has_runs_of(4, map, dropout.probability.random_bits()) {
-            let mut runs = map.runs(first);
+        let random_bits = dropout.probability.random_bits();
+        let mut runs = map.runs(first);
+        // Worth a loop of its own.
+        if row_of(map).length >= 4 * BATCH as u64 * u64::from(random_bits.lanes()) {
+            let mut at = 0;
             while at < len {
                 let (index, left) = runs.next_run();
                 let range = at..at + at_most(left, len - at);
@@ -143,25 +126,45 @@ impl<D: Decide> Compute for Runs<'_, D> {
             }
             return;
         }
-        if row.stride == 1 {
-            let runs = map.runs(first);
-            match dropout.probability.random_bits() {
-                RandomBits::B32 => decide_rows::<u32>(dropout, runs, len, instructions, decide),
-                RandomBits::B16 => decide_rows::<u16>(dropout, runs, len, instructions, decide),
-                RandomBits::B8 => decide_rows::<u8>(dropout, runs, len, instructions, decide),
-            }
-            return;
+        match random_bits {
+            RandomBits::B32 => decide_rows::<u32>(dropout, runs, len, instructions, decide),
+            RandomBits::B16 => decide_rows::<u16>(dropout, runs, len, instructions, decide),
+            RandomBits::B8 => decide_rows::<u8>(dropout, runs, len, instructions, decide),
         }
+    }
+}
+
+/// The same where rows share a decision each.
+pub(super) struct DecideShared<'a, D> {
+    pub(super) dropout: &'a Dropout,
+    pub(super) map: &'a IndexMap,
+    pub(super) first: u64,
+    pub(super) len: usize,
+    pub(super) decide: &'a mut D,
+}
+
+impl<D: Decide> Compute for DecideShared<'_, D> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let Self {
+            dropout,
+            map,
+            first,
+            len,
+            decide,
+        } = self;
+        let length = row_of(map).length;
         let mut rows = [0u8; TILE];
+        let mut at = 0;
         while at < len {
             let mut left = left_of_row(map, first + at as u64);
-            let count = rows_of(left, row.length, len - at).min(TILE);
+            let count = rows_of(left, length, len - at).min(TILE);
             let rows = &mut rows[..count];
             decide_shared(dropout, map, first + at as u64, rows, instructions);
             for &keep in &*rows {
                 let end = at + at_most(left, len - at);
                 decide.decide_all(instructions, at..end, keep != 0);
-                (at, left) = (end, row.length);
+                (at, left) = (end, length);
             }
         }
     }
@@ -294,9 +297,12 @@ impl<'a, L: Decision> Rows<'a, L> {
             return None;
         }
         self.next = 1 - drawn;
-        self.plan();
+        instructions.apart(DrawBatch {
+            rows: self,
+            drawn,
+            words,
+        });
         let batch = &self.batches[drawn];
-        instructions.words_of(&self.sequence, batch.numbers.first_chunk()?, &mut words.0);
         Some(&batch.parts[..batch.count])
     }
 
@@ -337,6 +343,25 @@ impl<'a, L: Decision> Rows<'a, L> {
         }
         batch.count = count;
         (self.left, self.block, self.skipped, self.to_come) = (left, block, skipped, to_come);
+    }
+}
+
+/// The words of one batch, and the plan of the next: one function, whatever is decided.
+struct DrawBatch<'r, 'a, L> {
+    rows: &'r mut Rows<'a, L>,
+    drawn: usize,
+    words: &'r mut Words<BATCH_WORDS>,
+}
+
+impl<L: Decision> Compute for DrawBatch<'_, '_, L> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let Self { rows, drawn, words } = self;
+        rows.plan();
+        let (numbers, _) = rows.batches[drawn].numbers.split_at(BATCH);
+        if let Some(numbers) = numbers.first_chunk() {
+            instructions.words_of(&rows.sequence, numbers, &mut words.0);
+        }
     }
 }
 
@@ -447,21 +472,23 @@ pub(super) fn draw_mapped(
     instructions: impl Instructions,
     ahead: &mut impl Fetch,
 ) {
-    match (Way::of(map), Lanes::all_alike(dropout)) {
-        (_, Some(alike)) => keep.fill(u8::from(alike)),
-        (Way::Runs | Way::Shared, None) => {
-            let len = keep.len();
-            let decide = &mut Keep { keep };
-            instructions.apart(Runs {
-                dropout,
-                map,
-                first,
-                len,
-                decide,
-            });
-        }
-        (Way::Columns, None) => draw_columns(dropout, map, first, keep, instructions, ahead),
-        (Way::Scattered, None) => draw_scattered(dropout, map, first, keep, instructions, ahead),
+    match Way::of(map) {
+        Way::Runs => instructions.apart(DecideRuns {
+            dropout,
+            map,
+            first,
+            len: keep.len(),
+            decide: &mut Keep { keep },
+        }),
+        Way::Shared => instructions.apart(DecideShared {
+            dropout,
+            map,
+            first,
+            len: keep.len(),
+            decide: &mut Keep { keep },
+        }),
+        Way::Columns => draw_columns(dropout, map, first, keep, instructions, ahead),
+        Way::Scattered => draw_scattered(dropout, map, first, keep, instructions, ahead),
     }
 }
 
@@ -484,13 +511,6 @@ struct Lanes {
 }
 
 impl Lanes {
-    /// Where the probability decides, not the stream.
-    #[inline(always)]
-    fn all_alike(dropout: &Dropout) -> Option<bool> {
-        let probability = &dropout.probability;
-        (probability.keeps_none() || probability.keeps_all()).then(|| probability.keeps_all())
-    }
-
     /// Of a probability that leaves something to decide.
     #[inline(always)]
     fn of(dropout: &Dropout) -> Self {

@@ -27,15 +27,16 @@ mod job;
 mod mapped;
 mod outputs;
 mod pages;
+mod pieces;
 mod scale;
 mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use draw::Given;
 pub use fused::{bias_gradient, forward_fused};
 pub(crate) use job::Compiled;
-use job::{Data, Sink, given, scaled, training};
+use job::{Data, Sink, Source, given, scaled, training};
+use pieces::ByPieces;
 pub(crate) use scale::Scale;
 
 use crate::element::bit_mask_words;
@@ -287,7 +288,7 @@ pub fn backward_from_bit_mask<'a, T: Element>(
     draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    given(draw.dropout, Given::Bits(mask), dy.len(), Data::Apart(dy, dx)).run();
+    given(draw.dropout, ByPieces::Bits(mask), dy.len(), Data::Apart(dy, dx)).run();
     Ok(())
 }
 
@@ -315,7 +316,7 @@ pub fn backward_from_bit_mask_in_place<'a, T: Element>(
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
     check_bits(dy.len(), mask)?;
-    given(draw.dropout, Given::Bits(mask), dy.len(), Data::InPlace(dy)).run();
+    given(draw.dropout, ByPieces::Bits(mask), dy.len(), Data::InPlace(dy)).run();
     Ok(())
 }
 
@@ -345,7 +346,7 @@ pub fn backward_from_byte_mask<'a, T: Element>(
     draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
     check_output("dx", dy.len(), dx.len())?;
-    given(draw.dropout, Given::Bytes(mask), dy.len(), Data::Apart(dy, dx)).run();
+    given(draw.dropout, ByPieces::Bytes(mask), dy.len(), Data::Apart(dy, dx)).run();
     Ok(())
 }
 
@@ -373,7 +374,7 @@ pub fn backward_from_byte_mask_in_place<'a, T: Element>(
     let draw = draw.into();
     draw.check(dy.len() as u64)?;
     check_bytes(dy.len(), mask)?;
-    given(draw.dropout, Given::Bytes(mask), dy.len(), Data::InPlace(dy)).run();
+    given(draw.dropout, ByPieces::Bytes(mask), dy.len(), Data::InPlace(dy)).run();
     Ok(())
 }
 
@@ -449,7 +450,7 @@ pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]
     check_output("y", x.len(), y.len())?;
     match dropout.probability.inference_scale(dropout.scale_mode) {
         None => y.copy_from_slice(x),
-        Some(scale) => scaled(scale, Given::All, x.len(), Data::Apart(x, y)).run(),
+        Some(scale) => scaled(scale, Source::All, x.len(), Data::Apart(x, y)).run(),
     }
     Ok(())
 }
@@ -473,7 +474,7 @@ pub fn inference<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &[T], y: &mut [T]
 pub fn inference_in_place<'a, T: Element>(draw: impl Into<Draw<'a>>, x: &mut [T]) -> Result<(), SliceError> {
     let dropout = draw.into().dropout;
     if let Some(scale) = dropout.probability.inference_scale(dropout.scale_mode) {
-        scaled(scale, Given::All, x.len(), Data::InPlace(x)).run();
+        scaled(scale, Source::All, x.len(), Data::InPlace(x)).run();
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use core::ops::Range;
 
-use super::decide::{Decide, Decision, KEEP, KeepByte};
+use super::decide::{Decide, Decision};
 use super::words::{Instructions, READ, WRITE};
 use crate::Element;
 
@@ -259,82 +259,6 @@ impl<T: Element, M: Make<T>> Decide for Streamed<'_, T, M> {
     }
 }
 
-/// [`Streamed`], for decisions that come in order and begin and end anywhere: they wait until there are some for whole lines. A
-/// line that two stores share, of which one goes past the caches, takes ten times as long.
-pub(super) struct Gathered<'a, T, M> {
-    streamed: Streamed<'a, T, M>,
-    /// What waits, from element `first` on: as many as come at a time behind fewer than are stored.
-    keep: [u8; 2 * KEEP + SLACK],
-    waiting: usize,
-    first: usize,
-}
-
-/// What lies behind those that wait may be written, too.
-const SLACK: usize = LINE;
-
-impl<'a, T: Element, M: Make<T>> Gathered<'a, T, M> {
-    #[inline(always)]
-    pub(super) fn new(instructions: impl Instructions, made: Made<'a, T, M>) -> Self {
-        Self {
-            streamed: Streamed::new(instructions, made),
-            keep: [0; _],
-            waiting: 0,
-            first: 0,
-        }
-    }
-
-    /// Stores what waits, as far as it fills lines, or whole at the end.
-    #[inline(always)]
-    fn store(&mut self, instructions: impl Instructions, is_end: bool) {
-        let before = self.streamed.before_line(self.first).min(self.waiting);
-        let after = if is_end { 0 } else { (self.waiting - before) % 32 };
-        let done = self.waiting - after;
-        let decisions: &[KeepByte] = bytemuck::cast_slice(&self.keep[..done]);
-        self.streamed.decide(instructions, self.first, &decisions[..before], 0);
-        self.streamed
-            .decide_piece(instructions, self.first + before, &decisions[before..], 0);
-        self.keep.copy_within(done..done + 32, 0);
-        self.first += done;
-        self.waiting = after;
-    }
-
-    #[inline(always)]
-    fn store_enough(&mut self, instructions: impl Instructions) {
-        if self.waiting >= KEEP {
-            self.store(instructions, false);
-        }
-    }
-
-    /// Stores what waits, after the last elements.
-    #[inline(always)]
-    pub(super) fn finish(mut self, instructions: impl Instructions) {
-        self.store(instructions, true);
-    }
-}
-
-impl<T: Element, M: Make<T>> Decide for Gathered<'_, T, M> {
-    #[inline(always)]
-    fn decide<L: Decision>(&mut self, instructions: impl Instructions, _at: usize, lanes: &[L], limit: u32) {
-        let keep = &mut self.keep[self.waiting..];
-        Keep { keep }.decide(instructions, 0, lanes, limit);
-        self.waiting += lanes.len();
-        self.store_enough(instructions);
-    }
-
-    #[inline(always)]
-    fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
-        let alike = [u8::from(keep); SLACK];
-        let mut left = range.len();
-        while left > 0 {
-            let len = left.min(SLACK);
-            self.keep[self.waiting..][..SLACK].copy_from_slice(&alike);
-            self.waiting += len;
-            left -= len;
-            self.store_enough(instructions);
-        }
-    }
-}
-
 pub(super) struct InPlace<'a, T> {
     y: &'a mut [T],
     scale: f32,
@@ -378,12 +302,21 @@ pub(super) struct Keep<'a> {
 impl Decide for Keep<'_> {
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
-        let (chunks, rest) = self.keep[at..at + lanes.len()].as_chunks_mut();
-        let (lanes, lanes_rest) = lanes.as_chunks();
-        for (keep, lanes) in chunks.iter_mut().zip(lanes) {
+        let keep = &mut self.keep[at..at + lanes.len()];
+        let (chunks, rest) = keep.as_chunks_mut();
+        let (lanes_chunks, lanes_rest) = lanes.as_chunks();
+        for (keep, lanes) in chunks.iter_mut().zip(lanes_chunks) {
             *keep = instructions.bytes(L::kept_32(lanes, limit, instructions));
         }
-        for (keep, lane) in rest.iter_mut().zip(lanes_rest) {
+        if rest.is_empty() {
+            return;
+        }
+        // What is left, with some that are decided again; or all, where they are few.
+        if let (Some(keep), Some(lanes)) = (keep.last_chunk_mut(), lanes.last_chunk()) {
+            *keep = instructions.bytes(L::kept_32(lanes, limit, instructions));
+            return;
+        }
+        for (keep, lane) in keep.iter_mut().zip(lanes_rest) {
             *keep = u8::from(lane.is_kept(limit));
         }
     }

@@ -6,10 +6,10 @@ use half::{bf16, f16};
 
 use super::*;
 use crate::cpu::decide::{Decide as _, Decision, KeepByte};
-use crate::cpu::draw::Given;
 use crate::cpu::fused::{Fused, PartialSums};
-use crate::cpu::job::{Data, Job, Sink, scaled, streams, training};
-use crate::cpu::outputs::{Dropped, Gathered, Made, before_line};
+use crate::cpu::job::{Data, Job, Sink, Source, scaled, streams, training};
+use crate::cpu::outputs::{Dropped, Made, before_line};
+use crate::cpu::pieces::{ByPieces, Gathered, Pieces};
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::philox::block;
@@ -488,8 +488,8 @@ fn gathered_decisions_are_made_in_order() {
                 y: &mut expected,
             };
             let y = &mut buffer[shift..][..x.len()];
-            let make = Dropped { of: x, scale: 2.0 };
-            let mut gathered = Gathered::new(instructions, Made { make, y });
+            let mut pieces = Pieces::new(Data::Apart(x, y), x.len(), 2.0, true, instructions);
+            let mut gathered = Gathered::new(&mut pieces);
             let mut at = 0;
             // The last is a piece, of which some wait when it ends.
             while at < x.len() {
@@ -521,7 +521,7 @@ fn gathered_decisions_are_made_in_order() {
                     _ => 0,
                 }
             }
-            gathered.finish(instructions);
+            gathered.finish();
             instructions.streamed();
             let y = &buffer[shift..][..x.len()];
             assert!(
@@ -565,10 +565,8 @@ fn given_decisions_equal_the_portable_ones() {
             .zip((1..=255).cycle())
             .map(|(kept, any)| kept * any)
             .collect();
-        for (which, decisions) in [Given::Bits(&bits), Given::Bytes(&bytes), Given::All]
-            .into_iter()
-            .enumerate()
-        {
+        let given = [ByPieces::Bits(&bits), ByPieces::Bytes(&bytes)].map(Source::ByPieces);
+        for (which, decisions) in given.into_iter().chain([Source::All]).enumerate() {
             for scale in [1.0 / 0.9, 0.0] {
                 let run = |set: Set, streams, shift: usize| {
                     let mut y = vec![x[0]; len + 40];

@@ -1,0 +1,471 @@
+//! A job's elements piece by piece, decided by bytes that were drawn or given before: where drawing is not one loop with what is
+//! done with it. Compiled once for each type of elements, whatever decides.
+
+use core::ops::Range;
+
+use super::decide::{Decide, Decision, KEEP, KeepByte, unpack_bits};
+use super::draw::Seeded;
+use super::job::{Data, Sink, TILE};
+use super::mapped::{self, DecideRuns, DecideShared, Way, draw_mapped};
+use super::outputs::{Both, Dropped, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed, before_line};
+use super::words::{Compute, Instructions};
+use crate::draw::Seeds;
+use crate::{Draw, Dropout, Element, IndexMap};
+
+/// More elements than there are before a cache line.
+const MARGIN: usize = 32;
+
+/// Elements, and what is done with them.
+pub(super) struct Pieces<'a, T, I> {
+    data: Data<'a, T>,
+    len: usize,
+    scale: f32,
+    streams: bool,
+    instructions: I,
+}
+
+/// Takes decisions in order, as bytes. What draws them is compiled once for all types of elements.
+pub(super) trait TakePieces {
+    /// Elements before the first piece that begins where all others may: a multiple of 32 behind the one before.
+    fn before(&self) -> usize;
+    /// As many as are worth taking.
+    fn enough(&self) -> usize;
+    /// Those of elements from `at` on.
+    fn take(&mut self, at: usize, decisions: &[KeepByte]);
+    /// Whole thirty-twos of elements from `at` on, decided alike.
+    fn take_alike(&mut self, range: Range<usize>, keep: bool);
+}
+
+impl<T: Element, I: Instructions> TakePieces for Pieces<'_, T, I> {
+    fn before(&self) -> usize {
+        match &self.data {
+            Data::Apart(_, y) | Data::Fused(_, y) if self.streams => before_line(y),
+            _ => 0,
+        }
+    }
+
+    fn enough(&self) -> usize {
+        if self.streams { KEEP / 2 } else { KEEP }
+    }
+
+    fn take(&mut self, at: usize, decisions: &[KeepByte]) {
+        self.instructions.apart(Piece {
+            data: &mut self.data,
+            scale: self.scale,
+            streams: self.streams,
+            at,
+            decisions,
+        });
+    }
+
+    fn take_alike(&mut self, range: Range<usize>, keep: bool) {
+        self.instructions.apart(Alike {
+            data: &mut self.data,
+            scale: self.scale,
+            streams: self.streams,
+            range,
+            keep,
+        });
+    }
+}
+
+/// Where decisions come from that are made piece by piece.
+#[derive(Clone, Copy)]
+pub(super) enum ByPieces<'a> {
+    Mapped(&'a Dropout, &'a IndexMap),
+    Seeded(Draw<'a>, Seeds<'a>),
+    Bits(&'a [u32]),
+    Bytes(&'a [u8]),
+}
+
+impl ByPieces<'_> {
+    /// Both halves; `middle` is a multiple of 32.
+    pub(super) fn split_at(self, middle: usize) -> (Self, Self) {
+        match self {
+            Self::Mapped(..) | Self::Seeded(..) => (self, self),
+            Self::Bits(bits) => {
+                let (a, b) = bits.split_at(middle / 32);
+                (Self::Bits(a), Self::Bits(b))
+            }
+            Self::Bytes(bytes) => {
+                let (a, b) = bytes.split_at(middle);
+                (Self::Bytes(a), Self::Bytes(b))
+            }
+        }
+    }
+}
+
+impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
+    /// Past the caches with `streams`, but for an output beside which decisions are stored, whose words begin where no line need.
+    #[inline(always)]
+    pub(super) fn new(data: Data<'a, T>, len: usize, scale: f32, streams: bool, instructions: I) -> Self {
+        Self {
+            streams: I::STREAMS && streams && !matches!(data, Data::Stored(..)),
+            data,
+            len,
+            scale,
+            instructions,
+        }
+    }
+
+    /// Decides all, which local index `first` is the first of.
+    #[inline(always)]
+    pub(super) fn decide(mut self, source: ByPieces<'_>, first: u64) {
+        match source {
+            ByPieces::Mapped(dropout, map) if Way::of(map) == Way::Runs => self.decide_runs(dropout, map, first),
+            ByPieces::Mapped(dropout, map) if Way::of(map) == Way::Shared => self.decide_shared(dropout, map, first),
+            source => self.decide_by_pieces(source, first),
+        }
+        if self.streams {
+            self.instructions.streamed();
+        }
+    }
+
+    #[inline(always)]
+    fn decide_runs(&mut self, dropout: &Dropout, map: &IndexMap, first: u64) {
+        let Self {
+            len,
+            scale,
+            instructions,
+            ..
+        } = *self;
+        macro_rules! decide {
+            ($decide:expr) => {
+                instructions.apart(DecideRuns {
+                    dropout,
+                    map,
+                    first,
+                    len,
+                    decide: $decide,
+                })
+            };
+        }
+        match &mut self.data {
+            // Without a detour. Both as for one run, or that would be compiled twice.
+            Data::Apart(x, y) if !self.streams => {
+                let make = Dropped { of: *x, scale };
+                decide!(&mut Both(Made { make, y }, Nowhere));
+            }
+            Data::Fused(fused, y) if !self.streams => {
+                let make = Dropped { of: &*fused, scale };
+                decide!(&mut Both(Made { make, y }, Nowhere));
+            }
+            Data::InPlace(y) => decide!(&mut InPlace::new(instructions, y, scale, self.streams)),
+            Data::Mask(Sink::Bits(bits)) => decide!(&mut KeepBits { bits }),
+            Data::Mask(Sink::Bytes(keep)) => decide!(&mut Keep { keep }),
+            Data::Apart(..) | Data::Fused(..) | Data::Stored(..) => {
+                let mut gathered = Gathered::new(self);
+                decide!(&mut gathered);
+                gathered.finish();
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn decide_shared(&mut self, dropout: &Dropout, map: &IndexMap, first: u64) {
+        let (len, instructions) = (self.len, self.instructions);
+        let mut gathered = Gathered::new(self);
+        instructions.apart(DecideShared {
+            dropout,
+            map,
+            first,
+            len,
+            decide: &mut gathered,
+        });
+        gathered.finish();
+    }
+
+    #[inline(always)]
+    fn decide_by_pieces(&mut self, source: ByPieces<'_>, first: u64) {
+        let instructions = self.instructions;
+        let piece = match source {
+            ByPieces::Mapped(_, map) => mapped::piece(map),
+            _ => TILE,
+        };
+        let (mut tile, mut longer) = ([0u8; TILE + MARGIN], Vec::new());
+        let keep = if piece > TILE {
+            longer.resize(piece.min(self.len) + MARGIN, 0u8);
+            &mut longer[..]
+        } else {
+            &mut tile[..]
+        };
+        let (mut at, mut end) = (0, self.before() + piece);
+        while at < self.len {
+            end = end.min(self.len);
+            let keep = &mut keep[..end - at];
+            let first = first + at as u64;
+            // What drawing takes long for is fetched meanwhile, else what comes next.
+            let mut ahead = Ahead {
+                data: &self.data,
+                instructions,
+                at: if piece > TILE { at } else { end },
+            };
+            let decisions = match source {
+                ByPieces::Mapped(dropout, map) => {
+                    draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
+                    keep
+                }
+                ByPieces::Seeded(call, seeds) => {
+                    ahead.fetch_next(piece);
+                    instructions.apart(Seeded {
+                        call,
+                        seeds,
+                        first,
+                        keep: &mut *keep,
+                    });
+                    keep
+                }
+                ByPieces::Bits(bits) => {
+                    unpack_bits(instructions, bits, at, keep);
+                    keep
+                }
+                ByPieces::Bytes(bytes) => &bytes[at..end],
+            };
+            self.take(at, bytemuck::cast_slice(decisions));
+            (at, end) = (end, end + piece);
+        }
+    }
+}
+
+/// What is done with one.
+struct Piece<'p, 'a, T> {
+    data: &'p mut Data<'a, T>,
+    scale: f32,
+    streams: bool,
+    at: usize,
+    decisions: &'p [KeepByte],
+}
+
+impl<T: Element> Piece<'_, '_, T> {
+    #[inline(always)]
+    fn make<I: Instructions, M: Make<T>>(
+        instructions: I,
+        streams: bool,
+        at: usize,
+        decisions: &[KeepByte],
+        make: M,
+        y: &mut [T],
+    ) {
+        let mut made = Made { make, y };
+        if I::STREAMS && streams {
+            let mut streamed = Streamed::new(instructions, made);
+            let (before, lines) = decisions.split_at(streamed.before_line(at).min(decisions.len()));
+            streamed.decide(instructions, at, before, 0);
+            streamed.decide_piece(instructions, at + before.len(), lines, 0);
+        } else {
+            made.decide(instructions, at, decisions, 0);
+        }
+    }
+}
+
+impl<T: Element> Compute for Piece<'_, '_, T> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let Self {
+            data,
+            scale,
+            streams,
+            at,
+            decisions,
+        } = self;
+        match data {
+            Data::Apart(x, y) | Data::Stored(x, y, _) => {
+                Self::make(instructions, streams, at, decisions, Dropped { of: *x, scale }, y);
+            }
+            Data::InPlace(y) => InPlace::new(instructions, y, scale, streams).decide(instructions, at, decisions, 0),
+            Data::Fused(fused, y) => {
+                Self::make(instructions, streams, at, decisions, Dropped { of: &*fused, scale }, y);
+            }
+            Data::Mask(_) => {}
+        }
+        if let Data::Stored(_, _, sink) | Data::Mask(sink) = data {
+            sink.store(instructions, at, bytemuck::cast_slice(decisions));
+        }
+    }
+}
+
+/// What is done with elements that are decided alike.
+struct Alike<'p, 'a, T> {
+    data: &'p mut Data<'a, T>,
+    scale: f32,
+    streams: bool,
+    range: Range<usize>,
+    keep: bool,
+}
+
+impl<T: Element> Alike<'_, '_, T> {
+    #[inline(always)]
+    fn make<I: Instructions, M: Make<T>>(
+        instructions: I,
+        streams: bool,
+        range: Range<usize>,
+        keep: bool,
+        make: M,
+        y: &mut [T],
+    ) {
+        let mut made = Made { make, y };
+        if I::STREAMS && streams {
+            Streamed::new(instructions, made).decide_all(instructions, range, keep);
+        } else {
+            made.decide_all(instructions, range, keep);
+        }
+    }
+}
+
+impl<T: Element> Compute for Alike<'_, '_, T> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let Self {
+            data,
+            scale,
+            streams,
+            range,
+            keep,
+        } = self;
+        match data {
+            Data::Apart(x, y) | Data::Stored(x, y, _) => {
+                let make = Dropped { of: *x, scale };
+                Self::make(instructions, streams, range.clone(), keep, make, y);
+            }
+            Data::InPlace(y) => {
+                InPlace::new(instructions, y, scale, streams).decide_all(instructions, range.clone(), keep);
+            }
+            Data::Fused(fused, y) => {
+                let make = Dropped { of: &*fused, scale };
+                Self::make(instructions, streams, range.clone(), keep, make, y);
+            }
+            Data::Mask(_) => {}
+        }
+        if let Data::Stored(_, _, sink) | Data::Mask(sink) = data {
+            sink.fill(range, keep);
+        }
+    }
+}
+
+/// Elements to be fetched bit by bit while decisions are drawn.
+pub(super) trait Fetch {
+    /// Starts to fetch so many more.
+    fn fetch_next(&mut self, elements: usize);
+}
+
+struct Ahead<'a, 'd, T, I> {
+    data: &'a Data<'d, T>,
+    instructions: I,
+    at: usize,
+}
+
+impl<T: Element, I: Instructions> Fetch for Ahead<'_, '_, T, I> {
+    #[inline(always)]
+    fn fetch_next(&mut self, elements: usize) {
+        self.data.fetch(self.instructions, self.at, elements);
+        self.at = self.at.saturating_add(elements);
+    }
+}
+
+/// What is decided lies in the cache already.
+pub(super) struct NothingAhead;
+
+impl Fetch for NothingAhead {
+    #[inline(always)]
+    fn fetch_next(&mut self, _elements: usize) {}
+}
+
+/// Decisions that come in order and begin and end anywhere: they wait until there are some for a piece. A
+/// cache line that two stores share, of which one goes past the caches, takes ten times as long.
+pub(super) struct Gathered<'a> {
+    pieces: &'a mut dyn TakePieces,
+    /// What waits, from element `first` on: as many as come at a time behind fewer than are taken.
+    keep: [u8; 2 * KEEP + SLACK],
+    waiting: usize,
+    first: usize,
+    /// Of what waits, what is not to be a multiple of 32.
+    before: usize,
+    enough: usize,
+}
+
+/// What lies behind those that wait may be written, too.
+const SLACK: usize = 64;
+
+impl<'a> Gathered<'a> {
+    pub(super) fn new(pieces: &'a mut dyn TakePieces) -> Self {
+        let before = pieces.before();
+        let enough = pieces.enough();
+        Self {
+            pieces,
+            enough,
+            keep: [0; _],
+            waiting: 0,
+            first: 0,
+            before,
+        }
+    }
+
+    /// At most [`SLACK`].
+    #[inline(always)]
+    fn push_alike(&mut self, count: usize, keep: bool) {
+        self.keep[self.waiting..][..SLACK].copy_from_slice(&[u8::from(keep); SLACK]);
+        self.waiting += count;
+    }
+
+    #[inline(always)]
+    fn hand_on_enough(&mut self) {
+        if self.waiting >= self.enough {
+            let left = (self.waiting - self.before) % 32;
+            self.hand_on(self.waiting - left);
+            self.before = 0;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hand_on(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.pieces.take(self.first, bytemuck::cast_slice(&self.keep[..count]));
+        self.keep.copy_within(count..count + 32, 0);
+        self.first += count;
+        self.waiting -= count;
+    }
+
+    /// After the last elements.
+    pub(super) fn finish(mut self) {
+        self.hand_on(self.waiting);
+    }
+}
+
+impl Decide for Gathered<'_> {
+    #[inline(always)]
+    fn decide<L: Decision>(&mut self, instructions: impl Instructions, _at: usize, lanes: &[L], limit: u32) {
+        let keep = &mut self.keep[self.waiting..];
+        Keep { keep }.decide(instructions, 0, lanes, limit);
+        self.waiting += lanes.len();
+        self.hand_on_enough();
+    }
+
+    #[inline(always)]
+    fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
+        let mut left = range.len();
+        if left >= KEEP {
+            // Those that wait, made whole thirty-twos.
+            let some = match self.before.checked_sub(self.waiting) {
+                Some(some) => some,
+                None => (self.before.wrapping_sub(self.waiting)) % 32,
+            };
+            self.push_alike(some, keep);
+            self.hand_on(self.waiting);
+            self.before = 0;
+            left -= some;
+            let whole = left / 32 * 32;
+            self.pieces.take_alike(self.first..self.first + whole, keep);
+            self.first += whole;
+            left -= whole;
+        }
+        while left > 0 {
+            let some = left.min(SLACK);
+            self.push_alike(some, keep);
+            left -= some;
+            self.hand_on_enough();
+        }
+    }
+}

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::decide::{Decide, Decision, KEEP, KeepByte};
-use super::mapped::draw_mapped;
+use super::mapped::DrawMapped;
 use super::outputs::Keep;
 use super::pieces::NothingAhead;
 use super::words::{BATCH, BATCH_WORDS, BEFORE, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
@@ -74,7 +74,13 @@ impl Compute for Seeded<'_> {
             let keep = &mut keep[at..end];
             let dropout = call.dropout.with_seed(seed);
             match call.map {
-                Some(map) => draw_mapped(&dropout, map, i, keep, instructions, &mut NothingAhead),
+                Some(map) => instructions.apart(DrawMapped {
+                    dropout: &dropout,
+                    map,
+                    first: i,
+                    keep,
+                    ahead: &mut NothingAhead,
+                }),
                 None => draw(&dropout, i, 0..keep.len(), instructions, &mut Keep { keep }),
             }
             at = end;

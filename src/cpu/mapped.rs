@@ -375,7 +375,6 @@ struct DrawRuns<'a> {
     /// Of neighbours in a run, which has but one where this is 0.
     stride: u64,
     keep: &'a mut [u8],
-    /// Compiled once for all types of elements.
     ahead: &'a mut dyn Fetch,
 }
 
@@ -463,32 +462,43 @@ impl DrawRuns<'_> {
 }
 
 /// Decides the elements from local index `first` on.
-#[inline(always)]
-pub(super) fn draw_mapped(
-    dropout: &Dropout,
-    map: &IndexMap,
-    first: u64,
-    keep: &mut [u8],
-    instructions: impl Instructions,
-    ahead: &mut impl Fetch,
-) {
-    match Way::of(map) {
-        Way::Runs => instructions.apart(DecideRuns {
+pub(super) struct DrawMapped<'a> {
+    pub(super) dropout: &'a Dropout,
+    pub(super) map: &'a IndexMap,
+    pub(super) first: u64,
+    pub(super) keep: &'a mut [u8],
+    /// Compiled once for all types of elements.
+    pub(super) ahead: &'a mut dyn Fetch,
+}
+
+impl Compute for DrawMapped<'_> {
+    #[inline(always)]
+    fn compute(self, instructions: impl Instructions) {
+        let Self {
             dropout,
             map,
             first,
-            len: keep.len(),
-            decide: &mut Keep { keep },
-        }),
-        Way::Shared => instructions.apart(DecideShared {
-            dropout,
-            map,
-            first,
-            len: keep.len(),
-            decide: &mut Keep { keep },
-        }),
-        Way::Columns => draw_columns(dropout, map, first, keep, instructions, ahead),
-        Way::Scattered => draw_scattered(dropout, map, first, keep, instructions, ahead),
+            keep,
+            ahead,
+        } = self;
+        match Way::of(map) {
+            Way::Runs => instructions.apart(DecideRuns {
+                dropout,
+                map,
+                first,
+                len: keep.len(),
+                decide: &mut Keep { keep },
+            }),
+            Way::Shared => instructions.apart(DecideShared {
+                dropout,
+                map,
+                first,
+                len: keep.len(),
+                decide: &mut Keep { keep },
+            }),
+            Way::Columns => draw_columns(dropout, map, first, keep, instructions, ahead),
+            Way::Scattered => draw_scattered(dropout, map, first, keep, instructions, ahead),
+        }
     }
 }
 
@@ -560,7 +570,7 @@ fn draw_columns(
     first: u64,
     keep: &mut [u8],
     instructions: impl Instructions,
-    ahead: &mut impl Fetch,
+    ahead: &mut dyn Fetch,
 ) {
     let row = row_of(map);
     let mut at = 0;
@@ -605,7 +615,7 @@ struct Panel<'a> {
 impl Panel<'_> {
     /// Many columns: as many side by side as blocks are drawn at a time, and down.
     #[inline(always)]
-    fn draw(self, start: &Dropout, instructions: impl Instructions, ahead: &mut impl Fetch) {
+    fn draw(self, start: &Dropout, instructions: impl Instructions, ahead: &mut dyn Fetch) {
         // A multiple of every block.
         const ROWS: usize = 64;
         const MAX_LANES: usize = 16;
@@ -670,7 +680,7 @@ impl Panel<'_> {
 
     /// Few columns: each a run of the stream.
     #[inline(always)]
-    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions, ahead: &mut impl Fetch) {
+    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions, ahead: &mut dyn Fetch) {
         let mut column = [0u8; TILE];
         for (panel, first_row) in self.keep.chunks_mut(TILE * self.columns).zip((0u64..).step_by(TILE)) {
             let column = &mut column[..panel.len() / self.columns];
@@ -719,7 +729,7 @@ fn draw_scattered(
     first: u64,
     keep: &mut [u8],
     instructions: impl Instructions,
-    ahead: &mut impl Fetch,
+    ahead: &mut dyn Fetch,
 ) {
     let row = row_of(map);
     if row.stride > 0 {
@@ -732,24 +742,25 @@ fn draw_scattered(
         });
     }
     let mut rows = [0u8; TILE];
-    let (mut at, mut fetched) = (0, 0);
+    let rows_at_once = (FETCHED as u64 / row.length).max(1) as usize;
+    let mut at = 0;
     while at < keep.len() {
         let mut left = left_of_row(map, first + at as u64);
         let count = rows_of(left, row.length, keep.len() - at).min(TILE);
         let rows = &mut rows[..count];
         decide_shared(dropout, map, first + at as u64, rows, instructions);
-        for &mut decision in rows {
-            let end = at + at_most(left, keep.len() - at);
-            if end - fetched >= FETCHED {
-                ahead.fetch_next(end - fetched);
-                fetched = end;
+        for rows in rows.chunks(rows_at_once) {
+            let start = at;
+            for &decision in rows {
+                let end = at + at_most(left, keep.len() - at);
+                match keep[at..].first_chunk_mut() {
+                    // Rows are shorter. What is too much is overwritten by what comes next.
+                    Some(keep) => *keep = [decision; LONG_RUN as usize],
+                    None => keep[at..end].fill(decision),
+                }
+                (at, left) = (end, row.length);
             }
-            match keep[at..].first_chunk_mut() {
-                // Rows are shorter. What is too much is overwritten by what comes next.
-                Some(keep) => *keep = [decision; LONG_RUN as usize],
-                None => keep[at..end].fill(decision),
-            }
-            (at, left) = (end, row.length);
+            ahead.fetch_next(at - start);
         }
     }
 }

@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::decide::{Decide, Decision, KEEP, KeepByte, unpack_bits};
 use super::draw::Seeded;
 use super::job::{Data, Sink, TILE};
-use super::mapped::{self, DecideRuns, DecideShared, Way, draw_mapped};
+use super::mapped::{self, DecideRuns, DecideShared, DrawMapped, Way};
 use super::outputs::{Both, Dropped, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed, before_line};
 use super::words::{Compute, Instructions};
 use crate::draw::Seeds;
@@ -202,7 +202,13 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
             };
             let decisions = match source {
                 ByPieces::Mapped(dropout, map) => {
-                    draw_mapped(dropout, map, first, keep, instructions, &mut ahead);
+                    instructions.apart(DrawMapped {
+                        dropout,
+                        map,
+                        first,
+                        keep: &mut *keep,
+                        ahead: &mut ahead,
+                    });
                     keep
                 }
                 ByPieces::Seeded(call, seeds) => {

@@ -43,20 +43,23 @@ pub(super) enum Data<'a, T> {
 }
 
 impl<T: Element> Data<'_, T> {
-    /// Starts to fetch elements `[at, at + len)`, as far as they exist.
+    /// Starts to fetch elements `[at, at + len)`, as far as they exist; not what is stored past the caches.
     #[inline(always)]
-    pub(super) fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
-        match self {
+    pub(super) fn fetch(&self, instructions: impl Instructions, streams: bool, at: usize, len: usize) {
+        let y = match self {
             Data::Apart(x, y) | Data::Stored(x, y, _) => {
                 instructions.fetch::<READ, _>(x, at, len);
-                instructions.fetch::<WRITE, _>(y, at, len);
+                y
             }
-            Data::InPlace(y) => instructions.fetch::<WRITE, _>(y, at, len),
+            Data::InPlace(y) => return instructions.fetch::<WRITE, _>(y, at, len),
             Data::Fused(fused, y) => {
                 fused.fetch(instructions, at, len);
-                instructions.fetch::<WRITE, _>(y, at, len);
+                y
             }
-            Data::Mask(_) => {}
+            Data::Mask(_) => return,
+        };
+        if !streams {
+            instructions.fetch::<WRITE, _>(y, at, len);
         }
     }
 }

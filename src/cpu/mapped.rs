@@ -44,7 +44,7 @@ impl Way {
         let is_long = |dimension: &Dimension| dimension.length >= LONG_RUN;
         let has_columns = |rows: &Dimension| rows.stride == 1 && (is_long(inner) || is_long(rows));
         match inner.stride {
-            0 if is_long(inner) => Self::Shared,
+            0 => Self::Shared,
             1 if is_long(inner) => Self::Runs,
             2.. if dimensions.next().is_some_and(has_columns) => Self::Columns,
             _ => Self::Scattered,
@@ -497,7 +497,13 @@ impl Compute for DrawMapped<'_> {
                 decide: &mut Keep { keep },
             }),
             Way::Columns => draw_columns(dropout, map, first, keep, instructions, ahead),
-            Way::Scattered => draw_scattered(dropout, map, first, keep, instructions, ahead),
+            Way::Scattered => instructions.apart(DrawRuns {
+                dropout,
+                runs: map.runs(first),
+                stride: row_of(map).stride,
+                keep,
+                ahead,
+            }),
         }
     }
 }
@@ -718,49 +724,5 @@ fn raise(rows: &mut [[u8; BATCH]], distances: &[u8; BATCH], most: usize) {
             }
         }
         step *= 2;
-    }
-}
-
-/// Rows that are short, or whose elements are no neighbours in the stream.
-#[inline(always)]
-fn draw_scattered(
-    dropout: &Dropout,
-    map: &IndexMap,
-    first: u64,
-    keep: &mut [u8],
-    instructions: impl Instructions,
-    ahead: &mut dyn Fetch,
-) {
-    let row = row_of(map);
-    if row.stride > 0 {
-        return instructions.apart(DrawRuns {
-            dropout,
-            runs: map.runs(first),
-            stride: row.stride,
-            keep,
-            ahead,
-        });
-    }
-    let mut rows = [0u8; TILE];
-    let rows_at_once = (FETCHED as u64 / row.length).max(1) as usize;
-    let mut at = 0;
-    while at < keep.len() {
-        let mut left = left_of_row(map, first + at as u64);
-        let count = rows_of(left, row.length, keep.len() - at).min(TILE);
-        let rows = &mut rows[..count];
-        decide_shared(dropout, map, first + at as u64, rows, instructions);
-        for rows in rows.chunks(rows_at_once) {
-            let start = at;
-            for &decision in rows {
-                let end = at + at_most(left, keep.len() - at);
-                match keep[at..].first_chunk_mut() {
-                    // Rows are shorter. What is too much is overwritten by what comes next.
-                    Some(keep) => *keep = [decision; LONG_RUN as usize],
-                    None => keep[at..end].fill(decision),
-                }
-                (at, left) = (end, row.length);
-            }
-            ahead.fetch_next(at - start);
-        }
     }
 }

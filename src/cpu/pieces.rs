@@ -198,6 +198,7 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
             let mut ahead = Ahead {
                 data: &self.data,
                 instructions,
+                streams: self.streams,
                 at: if piece > TILE { at } else { end },
             };
             let decisions = match source {
@@ -357,13 +358,14 @@ pub(super) trait Fetch {
 struct Ahead<'a, 'd, T, I> {
     data: &'a Data<'d, T>,
     instructions: I,
+    streams: bool,
     at: usize,
 }
 
 impl<T: Element, I: Instructions> Fetch for Ahead<'_, '_, T, I> {
     #[inline(always)]
     fn fetch_next(&mut self, elements: usize) {
-        self.data.fetch(self.instructions, self.at, elements);
+        self.data.fetch(self.instructions, self.streams, self.at, elements);
         self.at = self.at.saturating_add(elements);
     }
 }

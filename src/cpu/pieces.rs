@@ -31,9 +31,17 @@ pub(super) trait TakePieces {
     /// As many as are worth taking.
     fn enough(&self) -> usize;
     /// Those of elements from `at` on.
-    fn take(&mut self, at: usize, decisions: &[KeepByte]);
-    /// Whole thirty-twos of elements from `at` on, decided alike.
-    fn take_alike(&mut self, range: Range<usize>, keep: bool);
+    fn take(&mut self, at: usize, decisions: Decisions<'_>);
+}
+
+/// Decisions of elements one after the other.
+pub(super) enum Decisions<'a> {
+    Each(&'a [u8]),
+    /// Of whole thirty-twos.
+    Alike {
+        len: usize,
+        keep: bool,
+    },
 }
 
 impl<T: Element, I: Instructions> TakePieces for Pieces<'_, T, I> {
@@ -44,27 +52,18 @@ impl<T: Element, I: Instructions> TakePieces for Pieces<'_, T, I> {
         }
     }
 
+    // As measured, see BENCHMARKS.md.
     fn enough(&self) -> usize {
         if self.streams { KEEP / 2 } else { KEEP }
     }
 
-    fn take(&mut self, at: usize, decisions: &[KeepByte]) {
+    fn take(&mut self, at: usize, decisions: Decisions<'_>) {
         self.instructions.apart(Piece {
             data: &mut self.data,
             scale: self.scale,
             streams: self.streams,
             at,
             decisions,
-        });
-    }
-
-    fn take_alike(&mut self, range: Range<usize>, keep: bool) {
-        self.instructions.apart(Alike {
-            data: &mut self.data,
-            scale: self.scale,
-            streams: self.streams,
-            range,
-            keep,
         });
     }
 }
@@ -180,7 +179,8 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
         let instructions = self.instructions;
         let piece = match source {
             ByPieces::Mapped(_, map) => mapped::piece(map),
-            _ => TILE,
+            ByPieces::Seeded(..) => TILE,
+            ByPieces::Bits(_) | ByPieces::Bytes(_) => self.enough(),
         };
         let (mut tile, mut longer) = ([0u8; TILE + MARGIN], Vec::new());
         let keep = if piece > TILE {
@@ -228,7 +228,7 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
                 }
                 ByPieces::Bytes(bytes) => &bytes[at..end],
             };
-            self.take(at, bytemuck::cast_slice(decisions));
+            self.take(at, Decisions::Each(decisions));
             (at, end) = (end, end + piece);
         }
     }
@@ -240,29 +240,7 @@ struct Piece<'p, 'a, T> {
     scale: f32,
     streams: bool,
     at: usize,
-    decisions: &'p [KeepByte],
-}
-
-impl<T: Element> Piece<'_, '_, T> {
-    #[inline(always)]
-    fn make<I: Instructions, M: Make<T>>(
-        instructions: I,
-        streams: bool,
-        at: usize,
-        decisions: &[KeepByte],
-        make: M,
-        y: &mut [T],
-    ) {
-        let mut made = Made { make, y };
-        if I::STREAMS && streams {
-            let mut streamed = Streamed::new(instructions, made);
-            let (before, lines) = decisions.split_at(streamed.before_line(at).min(decisions.len()));
-            streamed.decide(instructions, at, before, 0);
-            streamed.decide_piece(instructions, at + before.len(), lines, 0);
-        } else {
-            made.decide(instructions, at, decisions, 0);
-        }
-    }
+    decisions: Decisions<'p>,
 }
 
 impl<T: Element> Compute for Piece<'_, '_, T> {
@@ -277,74 +255,55 @@ impl<T: Element> Compute for Piece<'_, '_, T> {
         } = self;
         match data {
             Data::Apart(x, y) | Data::Stored(x, y, _) => {
-                Self::make(instructions, streams, at, decisions, Dropped { of: *x, scale }, y);
+                decisions.make(instructions, at, Dropped { of: *x, scale }, y, streams);
             }
-            Data::InPlace(y) => InPlace::new(instructions, y, scale, streams).decide(instructions, at, decisions, 0),
+            Data::InPlace(y) => decisions.hand_to(&mut InPlace::new(instructions, y, scale, streams), instructions, at),
             Data::Fused(fused, y) => {
-                Self::make(instructions, streams, at, decisions, Dropped { of: &*fused, scale }, y);
+                decisions.make(instructions, at, Dropped { of: &*fused, scale }, y, streams);
             }
             Data::Mask(_) => {}
         }
         if let Data::Stored(_, _, sink) | Data::Mask(sink) = data {
-            sink.store(instructions, at, bytemuck::cast_slice(decisions));
+            match decisions {
+                Decisions::Each(keep) => sink.store(instructions, at, keep),
+                Decisions::Alike { len, keep } => sink.fill(at..at + len, keep),
+            }
         }
     }
 }
 
-/// What is done with elements that are decided alike.
-struct Alike<'p, 'a, T> {
-    data: &'p mut Data<'a, T>,
-    scale: f32,
-    streams: bool,
-    range: Range<usize>,
-    keep: bool,
-}
-
-impl<T: Element> Alike<'_, '_, T> {
+impl Decisions<'_> {
     #[inline(always)]
-    fn make<I: Instructions, M: Make<T>>(
+    fn make<T: Element, I: Instructions>(
+        &self,
         instructions: I,
-        streams: bool,
-        range: Range<usize>,
-        keep: bool,
-        make: M,
+        at: usize,
+        make: impl Make<T>,
         y: &mut [T],
+        streams: bool,
     ) {
         let mut made = Made { make, y };
         if I::STREAMS && streams {
-            Streamed::new(instructions, made).decide_all(instructions, range, keep);
+            self.hand_to(&mut Streamed::new(instructions, made), instructions, at);
         } else {
-            made.decide_all(instructions, range, keep);
+            self.hand_to(&mut made, instructions, at);
         }
     }
-}
 
-impl<T: Element> Compute for Alike<'_, '_, T> {
     #[inline(always)]
-    fn compute(self, instructions: impl Instructions) {
-        let Self {
-            data,
-            scale,
-            streams,
-            range,
-            keep,
-        } = self;
-        match data {
-            Data::Apart(x, y) | Data::Stored(x, y, _) => {
-                let make = Dropped { of: *x, scale };
-                Self::make(instructions, streams, range.clone(), keep, make, y);
+    fn hand_to<D: Decide>(&self, decide: &mut D, instructions: impl Instructions, at: usize) {
+        match *self {
+            Self::Each(keep) => {
+                let keep: &[KeepByte] = bytemuck::cast_slice(keep);
+                if D::AT_LINES {
+                    let (before, lines) = keep.split_at(decide.before_line(at).min(keep.len()));
+                    decide.decide(instructions, at, before, 0);
+                    decide.decide_piece(instructions, at + before.len(), lines, 0);
+                } else {
+                    decide.decide(instructions, at, keep, 0);
+                }
             }
-            Data::InPlace(y) => {
-                InPlace::new(instructions, y, scale, streams).decide_all(instructions, range.clone(), keep);
-            }
-            Data::Fused(fused, y) => {
-                let make = Dropped { of: &*fused, scale };
-                Self::make(instructions, streams, range.clone(), keep, make, y);
-            }
-            Data::Mask(_) => {}
-        }
-        if let Data::Stored(_, _, sink) | Data::Mask(sink) = data {
-            sink.fill(range, keep);
+            Self::Alike { len, keep } => decide.decide_all(instructions, at..at + len, keep),
         }
     }
 }
@@ -420,17 +379,18 @@ impl<'a> Gathered<'a> {
         if self.waiting >= self.enough {
             let left = (self.waiting - self.before) % 32;
             self.hand_on(self.waiting - left);
-            self.before = 0;
         }
     }
 
+    // Cold, or what is drawn would leave the registers however seldom this is called.
     #[cold]
     #[inline(never)]
     fn hand_on(&mut self, count: usize) {
+        self.before = 0;
         if count == 0 {
             return;
         }
-        self.pieces.take(self.first, bytemuck::cast_slice(&self.keep[..count]));
+        self.pieces.take(self.first, Decisions::Each(&self.keep[..count]));
         self.keep.copy_within(count..count + 32, 0);
         self.first += count;
         self.waiting -= count;
@@ -455,19 +415,16 @@ impl Decide for Gathered<'_> {
     fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
         let mut left = range.len();
         if left >= KEEP {
-            // Those that wait, made whole thirty-twos.
-            let some = match self.before.checked_sub(self.waiting) {
-                Some(some) => some,
-                None => (self.before.wrapping_sub(self.waiting)) % 32,
-            };
+            // So many make those that wait whole thirty-twos, behind what is not to be.
+            let some = self.before.checked_sub(self.waiting);
+            let some = some.unwrap_or_else(|| (self.before.wrapping_sub(self.waiting)) % 32);
             self.push_alike(some, keep);
             self.hand_on(self.waiting);
-            self.before = 0;
             left -= some;
-            let whole = left / 32 * 32;
-            self.pieces.take_alike(self.first..self.first + whole, keep);
-            self.first += whole;
-            left -= whole;
+            let len = left / 32 * 32;
+            self.pieces.take(self.first, Decisions::Alike { len, keep });
+            self.first += len;
+            left -= len;
         }
         while left > 0 {
             let some = left.min(SLACK);

@@ -12,6 +12,7 @@ use crate::cpu::outputs::{Dropped, Made, before_line};
 use crate::cpu::pieces::{ByPieces, Gathered, Pieces};
 use crate::cpu::scale::Scale as _;
 use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
+use crate::draw::Seeds;
 use crate::philox::block;
 use crate::rand_core::Rng as _;
 use crate::{Draw, Element, IndexMap, MaskFormat, Neighbours, Philox4x32, RandomBits};
@@ -380,12 +381,20 @@ fn jobs_equal_the_portable_ones() {
             .into_iter()
             .chain(streamed)
             .collect();
-        let maps = [None].into_iter().chain(maps.iter().map(Some));
-        let cases = maps.flat_map(|map| {
+        let seeds: Vec<u64> = (0..50).map(|i| i * i).collect();
+        let seeds = Seeds {
+            values: &seeds,
+            elements_per_seed: 100,
+        };
+        let maps: Vec<_> = [None].into_iter().chain(maps.iter().map(Some)).collect();
+        // Seeds with the plain tensor, with rows, and with rows that share a decision.
+        let with_seeds = [maps[0], maps[1], maps[5]].map(|map| (map, Some(seeds)));
+        let draws: Vec<_> = maps.into_iter().map(|map| (map, None)).chain(with_seeds).collect();
+        let cases = draws.into_iter().flat_map(|draw| {
             ways.iter()
-                .map(move |&(store, streams, shift)| (store, streams, shift, map))
+                .map(move |&(store, streams, shift)| (store, streams, shift, draw))
         });
-        for (store, streams, shift, map) in cases {
+        for (store, streams, shift, (map, seeds)) in cases {
             let probability = crate::Probability::new(0.3, random_bits).expect("a probability");
             let dropout = crate::Dropout::new(0.3, 5)
                 .expect("a probability")
@@ -395,6 +404,7 @@ fn jobs_equal_the_portable_ones() {
             let dropout = dropout.with_element_offset(carry - 999);
             let draw = Draw {
                 map,
+                seeds,
                 ..Draw::from(&dropout)
             };
             let run = |set: Set, streams| {
@@ -419,7 +429,8 @@ fn jobs_equal_the_portable_ones() {
                 assert_eq!(
                     run(set, streams),
                     expected,
-                    "{set:?}, {random_bits:?}, {store:?}, {streams}, {shift}, {map:?}"
+                    "{set:?}, {random_bits:?}, {store:?}, {streams}, {shift}, {map:?}, {}",
+                    seeds.is_some()
                 );
             }
         }

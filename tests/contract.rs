@@ -155,6 +155,29 @@ fn cpu_equals_reference_bf16() {
     compare_with_reference::<bf16>();
 }
 
+/// Tensors that several threads have parts of, with the masks that forward stored.
+#[test]
+fn stored_masks_decide_long_tensors() {
+    let x = painted::<f32>(300_001);
+    let dropout = Dropout::new(0.3, 9).unwrap().with_element_offset((1 << 34) - 600);
+    let (mut y, mut bits, mut bytes) = (vec![0.0; x.len()], vec![0; x.len().div_ceil(32)], vec![0; x.len()]);
+    let mut expected = vec![0.0; x.len()];
+    reference::forward(&dropout, &x, &mut expected).unwrap();
+    cpu::forward_with_bit_mask(&dropout, &x, &mut y, &mut bits).unwrap();
+    f32::assert_same(&y, &expected, "storing bits");
+    cpu::forward_with_byte_mask(&dropout, &x, &mut y, &mut bytes).unwrap();
+    f32::assert_same(&y, &expected, "storing bytes");
+    y.fill(7.0);
+    cpu::backward_from_bit_mask(&dropout, &x, &bits, &mut y).unwrap();
+    f32::assert_same(&y, &expected, "from bits");
+    y.fill(7.0);
+    cpu::backward_from_byte_mask(&dropout, &x, &bytes, &mut y).unwrap();
+    f32::assert_same(&y, &expected, "from bytes");
+    y.copy_from_slice(&x);
+    cpu::backward_from_bit_mask_in_place(&dropout, &mut y, &bits).unwrap();
+    f32::assert_same(&y, &expected, "in place");
+}
+
 #[test]
 fn pieces_equal_the_whole() {
     let x = painted::<f32>(10_000);

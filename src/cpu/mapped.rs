@@ -88,25 +88,31 @@ fn at_most(length: u64, most: usize) -> usize {
     usize::try_from(length).map_or(most, |length| length.min(most))
 }
 
-/// Decides `len` elements from local index `first` on, whose rows are runs of the stream, not short ones.
-pub(super) struct DecideRuns<'a, D> {
+/// `len` elements of a map, from local index `first` on.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
     pub(super) dropout: &'a Dropout,
     pub(super) map: &'a IndexMap,
     pub(super) first: u64,
     pub(super) len: usize,
+}
+
+/// Decides those whose rows are runs of the stream, not short ones.
+pub(super) struct DecideRuns<'a, D> {
+    pub(super) part: Part<'a>,
     pub(super) decide: &'a mut D,
 }
 
 impl<D: Decide> Compute for DecideRuns<'_, D> {
     #[inline(always)]
     fn compute(self, instructions: impl Instructions) {
-        let Self {
+        let Self { part, decide } = self;
+        let Part {
             dropout,
             map,
             first,
             len,
-            decide,
-        } = self;
+        } = part;
         let random_bits = dropout.probability.random_bits();
         let mut runs = map.runs(first);
         // Worth a loop of its own.
@@ -134,25 +140,22 @@ impl<D: Decide> Compute for DecideRuns<'_, D> {
     }
 }
 
-/// The same where rows share a decision each.
+/// Decides those whose rows share a decision each.
 pub(super) struct DecideShared<'a, D> {
-    pub(super) dropout: &'a Dropout,
-    pub(super) map: &'a IndexMap,
-    pub(super) first: u64,
-    pub(super) len: usize,
+    pub(super) part: Part<'a>,
     pub(super) decide: &'a mut D,
 }
 
 impl<D: Decide> Compute for DecideShared<'_, D> {
     #[inline(always)]
     fn compute(self, instructions: impl Instructions) {
-        let Self {
+        let Self { part, decide } = self;
+        let Part {
             dropout,
             map,
             first,
             len,
-            decide,
-        } = self;
+        } = part;
         let length = row_of(map).length;
         let mut rows = [0u8; TILE];
         let mut at = 0;
@@ -244,18 +247,18 @@ const AT_ONCE: usize = 8;
 /// Blocks drawn at a time.
 struct Batch {
     numbers: [u64; BATCH + AT_ONCE],
-    parts: [Part; BATCH],
+    parts: [Place; BATCH],
     count: usize,
 }
 
 /// Where a row, or what is left of it, lies in the drawn lanes.
 #[derive(Clone, Copy)]
-struct Part {
+struct Place {
     start: u16,
     len: u16,
 }
 
-impl Part {
+impl Place {
     #[inline(always)]
     fn lanes(self) -> Range<usize> {
         let start = usize::from(self.start);
@@ -270,7 +273,7 @@ impl<'a, L: Decision> Rows<'a, L> {
     fn new(dropout: &Dropout, runs: index_map::Runs<'a>, len: usize) -> Self {
         const NONE: Batch = Batch {
             numbers: [0; _],
-            parts: [Part { start: 0, len: 0 }; _],
+            parts: [Place { start: 0, len: 0 }; _],
             count: 0,
         };
         let mut rows = Self {
@@ -291,7 +294,7 @@ impl<'a, L: Decision> Rows<'a, L> {
 
     /// Draws a batch: the words of its blocks, and the parts of their lanes that decide elements.
     #[inline(always)]
-    fn draw(&mut self, instructions: impl Instructions, words: &mut Words<BATCH_WORDS>) -> Option<&[Part]> {
+    fn draw(&mut self, instructions: impl Instructions, words: &mut Words<BATCH_WORDS>) -> Option<&[Place]> {
         let drawn = self.next;
         if self.batches[drawn].count == 0 {
             return None;
@@ -330,7 +333,7 @@ impl<'a, L: Decision> Rows<'a, L> {
                     *number = block.wrapping_add(n);
                 }
             }
-            batch.parts[count] = Part {
+            batch.parts[count] = Place {
                 start: (used * Self::LANES + skipped) as u16,
                 len: len as u16,
             };
@@ -481,19 +484,19 @@ impl Compute for DrawMapped<'_> {
             keep,
             ahead,
         } = self;
+        let part = Part {
+            dropout,
+            map,
+            first,
+            len: keep.len(),
+        };
         match Way::of(map) {
             Way::Runs => instructions.apart(DecideRuns {
-                dropout,
-                map,
-                first,
-                len: keep.len(),
+                part,
                 decide: &mut Keep { keep },
             }),
             Way::Shared => instructions.apart(DecideShared {
-                dropout,
-                map,
-                first,
-                len: keep.len(),
+                part,
                 decide: &mut Keep { keep },
             }),
             Way::Columns => draw_columns(dropout, map, first, keep, instructions, ahead),

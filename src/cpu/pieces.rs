@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::decide::{Decide, Decision, KEEP, KeepByte, unpack_bits};
 use super::draw::Seeded;
 use super::job::{Data, Sink, TILE};
-use super::mapped::{self, DecideRuns, DecideShared, DrawMapped, Way};
+use super::mapped::{self, DecideRuns, DecideShared, DrawMapped, Part, Way};
 use super::outputs::{Both, Dropped, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed, before_line};
 use super::words::{Compute, Instructions};
 use crate::draw::Seeds;
@@ -111,8 +111,19 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
     #[inline(always)]
     pub(super) fn decide(mut self, source: ByPieces<'_>, first: u64) {
         match source {
-            ByPieces::Mapped(dropout, map) if Way::of(map) == Way::Runs => self.decide_runs(dropout, map, first),
-            ByPieces::Mapped(dropout, map) if Way::of(map) == Way::Shared => self.decide_shared(dropout, map, first),
+            ByPieces::Mapped(dropout, map) if matches!(Way::of(map), Way::Runs | Way::Shared) => {
+                let part = Part {
+                    dropout,
+                    map,
+                    first,
+                    len: self.len,
+                };
+                if Way::of(map) == Way::Runs {
+                    self.decide_runs(part);
+                } else {
+                    self.decide_shared(part);
+                }
+            }
             source => self.decide_by_pieces(source, first),
         }
         if self.streams {
@@ -121,56 +132,49 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
     }
 
     #[inline(always)]
-    fn decide_runs(&mut self, dropout: &Dropout, map: &IndexMap, first: u64) {
+    fn decide_runs(&mut self, part: Part<'_>) {
         let Self {
-            len,
-            scale,
-            instructions,
-            ..
+            scale, instructions, ..
         } = *self;
-        macro_rules! decide {
-            ($decide:expr) => {
-                instructions.apart(DecideRuns {
-                    dropout,
-                    map,
-                    first,
-                    len,
-                    decide: $decide,
-                })
-            };
-        }
         match &mut self.data {
             // Without a detour. Both as for one run, or that would be compiled twice.
             Data::Apart(x, y) if !self.streams => {
                 let make = Dropped { of: *x, scale };
-                decide!(&mut Both(Made { make, y }, Nowhere));
+                let decide = &mut Both(Made { make, y }, Nowhere);
+                instructions.apart(DecideRuns { part, decide });
             }
             Data::Fused(fused, y) if !self.streams => {
                 let make = Dropped { of: &*fused, scale };
-                decide!(&mut Both(Made { make, y }, Nowhere));
+                let decide = &mut Both(Made { make, y }, Nowhere);
+                instructions.apart(DecideRuns { part, decide });
             }
-            Data::InPlace(y) => decide!(&mut InPlace::new(instructions, y, scale, self.streams)),
-            Data::Mask(Sink::Bits(bits)) => decide!(&mut KeepBits { bits }),
-            Data::Mask(Sink::Bytes(keep)) => decide!(&mut Keep { keep }),
+            Data::InPlace(y) => {
+                let decide = &mut InPlace::new(instructions, y, scale, self.streams);
+                instructions.apart(DecideRuns { part, decide });
+            }
+            Data::Mask(Sink::Bits(bits)) => {
+                let decide = &mut KeepBits { bits };
+                instructions.apart(DecideRuns { part, decide });
+            }
+            Data::Mask(Sink::Bytes(keep)) => {
+                let decide = &mut Keep { keep };
+                instructions.apart(DecideRuns { part, decide });
+            }
             Data::Apart(..) | Data::Fused(..) | Data::Stored(..) => {
                 let mut gathered = Gathered::new(self);
-                decide!(&mut gathered);
+                let decide = &mut gathered;
+                instructions.apart(DecideRuns { part, decide });
                 gathered.finish();
             }
         }
     }
 
     #[inline(always)]
-    fn decide_shared(&mut self, dropout: &Dropout, map: &IndexMap, first: u64) {
-        let (len, instructions) = (self.len, self.instructions);
+    fn decide_shared(&mut self, part: Part<'_>) {
+        let instructions = self.instructions;
         let mut gathered = Gathered::new(self);
-        instructions.apart(DecideShared {
-            dropout,
-            map,
-            first,
-            len,
-            decide: &mut gathered,
-        });
+        let decide = &mut gathered;
+        instructions.apart(DecideShared { part, decide });
         gathered.finish();
     }
 

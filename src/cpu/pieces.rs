@@ -28,8 +28,8 @@ pub(super) struct Pieces<'a, T, I> {
 pub(super) trait TakePieces {
     /// Elements before the first piece that begins where all others may: a multiple of 32 behind the one before.
     fn before(&self) -> usize;
-    /// As many as are worth taking.
-    fn enough(&self) -> usize;
+    /// Whether results go past the caches.
+    fn streams(&self) -> bool;
     /// Those of elements from `at` on.
     fn take(&mut self, at: usize, decisions: Decisions<'_>);
 }
@@ -52,9 +52,8 @@ impl<T: Element, I: Instructions> TakePieces for Pieces<'_, T, I> {
         }
     }
 
-    // As measured, see BENCHMARKS.md.
-    fn enough(&self) -> usize {
-        if self.streams { KEEP / 2 } else { KEEP }
+    fn streams(&self) -> bool {
+        self.streams
     }
 
     fn take(&mut self, at: usize, decisions: Decisions<'_>) {
@@ -105,6 +104,11 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
             scale,
             instructions,
         }
+    }
+
+    /// As many decisions as are worth taking where they take a while to draw: as measured, see BENCHMARKS.md.
+    fn enough(&self) -> usize {
+        if self.streams { KEEP / 2 } else { KEEP }
     }
 
     /// Decides all, which local index `first` is the first of.
@@ -161,7 +165,8 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
                 instructions.apart(DecideRuns { part, decide });
             }
             Data::Apart(..) | Data::Fused(..) | Data::Stored(..) => {
-                let mut gathered = Gathered::new(self);
+                let enough = self.enough();
+                let mut gathered = Gathered::new(self, enough);
                 let decide = &mut gathered;
                 instructions.apart(DecideRuns { part, decide });
                 gathered.finish();
@@ -172,7 +177,7 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
     #[inline(always)]
     fn decide_shared(&mut self, part: Part<'_>) {
         let instructions = self.instructions;
-        let mut gathered = Gathered::new(self);
+        let mut gathered = Gathered::new(self, KEEP);
         let decide = &mut gathered;
         instructions.apart(DecideShared { part, decide });
         gathered.finish();
@@ -352,16 +357,21 @@ pub(super) struct Gathered<'a> {
     /// Of what waits, what is not to be a multiple of 32.
     before: usize,
     enough: usize,
+    /// From so many on, elements decided alike are made at once.
+    long: usize,
 }
 
 /// What lies behind those that wait may be written, too.
 const SLACK: usize = 64;
 
 impl<'a> Gathered<'a> {
-    pub(super) fn new(pieces: &'a mut dyn TakePieces) -> Self {
+    /// Hands on from `enough` on, at most [`KEEP`].
+    pub(super) fn new(pieces: &'a mut dyn TakePieces, enough: usize) -> Self {
         let before = pieces.before();
-        let enough = pieces.enough();
+        // Past the caches each call waits longer: as measured, see BENCHMARKS.md.
+        let long = if pieces.streams() { 4 * KEEP } else { KEEP };
         Self {
+            long,
             pieces,
             enough,
             keep: [0; _],
@@ -418,7 +428,7 @@ impl Decide for Gathered<'_> {
     #[inline(always)]
     fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
         let mut left = range.len();
-        if left >= KEEP {
+        if left >= self.long {
             // So many make those that wait whole thirty-twos, behind what is not to be.
             let some = self.before.checked_sub(self.waiting);
             let some = some.unwrap_or_else(|| (self.before.wrapping_sub(self.waiting)) % 32);

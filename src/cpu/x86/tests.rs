@@ -275,7 +275,7 @@ fn every_16_bit_product_equals_the_portable_one() {
 
 /// A fused forward in rows shorter, as long and longer than what is done at once, and the sum of its rows.
 fn check_fused<T: Element>(x: &[T]) {
-    for columns in [1, 7, 31, 32, 33, 62, 63, 77, 1001] {
+    for columns in [1, 7, 31, 32, 33, 62, 63, 77, 1001, 2501] {
         let rows = 5005 / columns;
         let elements = rows * columns;
         let [bias, residual] = [&x[10_010..][..columns], &x[5005..][..elements]];
@@ -500,7 +500,7 @@ fn gathered_decisions_are_made_in_order() {
             };
             let y = &mut buffer[shift..][..x.len()];
             let mut pieces = Pieces::new(Data::Apart(x, y), x.len(), 2.0, true, instructions);
-            let mut gathered = Gathered::new(&mut pieces);
+            let mut gathered = Gathered::new(&mut pieces, 512);
             let mut at = 0;
             // The last is a piece, of which some wait when it ends.
             while at < x.len() {

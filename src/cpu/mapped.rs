@@ -71,6 +71,11 @@ pub(super) fn piece(map: &IndexMap) -> usize {
     (rows * columns).min(MAX_PIECE)
 }
 
+/// Whether rows are so long that it pays to make each by itself: of those that share decisions, as measured, see BENCHMARKS.md.
+pub(super) fn has_long_rows(map: &IndexMap) -> bool {
+    row_of(map).length >= 2 * LONG_RUN || Way::of(map) == Way::Runs
+}
+
 /// Elements of one parallel task, a multiple of the piece.
 pub(super) fn task(map: &IndexMap) -> usize {
     let piece = piece(map);
@@ -97,13 +102,13 @@ pub(super) struct Part<'a> {
     pub(super) len: usize,
 }
 
-/// Decides those whose rows are runs of the stream, not short ones.
-pub(super) struct DecideRuns<'a, D> {
+/// Decides those whose rows are runs of the stream, not short ones, or share a decision each.
+pub(super) struct DecideRows<'a, D> {
     pub(super) part: Part<'a>,
     pub(super) decide: &'a mut D,
 }
 
-impl<D: Decide> Compute for DecideRuns<'_, D> {
+impl<D: Decide> Compute for DecideRows<'_, D> {
     #[inline(always)]
     fn compute(self, instructions: impl Instructions) {
         let Self { part, decide } = self;
@@ -113,10 +118,27 @@ impl<D: Decide> Compute for DecideRuns<'_, D> {
             first,
             len,
         } = part;
+        let row = row_of(map);
+        if row.stride == 0 {
+            let mut rows = [0u8; TILE];
+            let mut at = 0;
+            while at < len {
+                let mut left = left_of_row(map, first + at as u64);
+                let count = rows_of(left, row.length, len - at).min(TILE);
+                let rows = &mut rows[..count];
+                decide_shared(dropout, map, first + at as u64, rows, instructions);
+                for &keep in &*rows {
+                    let end = at + at_most(left, len - at);
+                    decide.decide_all(instructions, at..end, keep != 0);
+                    (at, left) = (end, row.length);
+                }
+            }
+            return;
+        }
         let random_bits = dropout.probability.random_bits();
         let mut runs = map.runs(first);
         // Worth a loop of its own.
-        if row_of(map).length >= 4 * BATCH as u64 * u64::from(random_bits.lanes()) {
+        if row.length >= 4 * BATCH as u64 * u64::from(random_bits.lanes()) {
             let mut at = 0;
             while at < len {
                 let (index, left) = runs.next_run();
@@ -136,39 +158,6 @@ impl<D: Decide> Compute for DecideRuns<'_, D> {
             RandomBits::B32 => decide_rows::<u32>(dropout, runs, len, instructions, decide),
             RandomBits::B16 => decide_rows::<u16>(dropout, runs, len, instructions, decide),
             RandomBits::B8 => decide_rows::<u8>(dropout, runs, len, instructions, decide),
-        }
-    }
-}
-
-/// Decides those whose rows share a decision each.
-pub(super) struct DecideShared<'a, D> {
-    pub(super) part: Part<'a>,
-    pub(super) decide: &'a mut D,
-}
-
-impl<D: Decide> Compute for DecideShared<'_, D> {
-    #[inline(always)]
-    fn compute(self, instructions: impl Instructions) {
-        let Self { part, decide } = self;
-        let Part {
-            dropout,
-            map,
-            first,
-            len,
-        } = part;
-        let length = row_of(map).length;
-        let mut rows = [0u8; TILE];
-        let mut at = 0;
-        while at < len {
-            let mut left = left_of_row(map, first + at as u64);
-            let count = rows_of(left, length, len - at).min(TILE);
-            let rows = &mut rows[..count];
-            decide_shared(dropout, map, first + at as u64, rows, instructions);
-            for &keep in &*rows {
-                let end = at + at_most(left, len - at);
-                decide.decide_all(instructions, at..end, keep != 0);
-                (at, left) = (end, length);
-            }
         }
     }
 }
@@ -491,11 +480,7 @@ impl Compute for DrawMapped<'_> {
             len: keep.len(),
         };
         match Way::of(map) {
-            Way::Runs => instructions.apart(DecideRuns {
-                part,
-                decide: &mut Keep { keep },
-            }),
-            Way::Shared => instructions.apart(DecideShared {
+            Way::Runs | Way::Shared => instructions.apart(DecideRows {
                 part,
                 decide: &mut Keep { keep },
             }),

@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::decide::{Decide, Decision, KEEP, KeepByte, unpack_bits};
 use super::draw::Seeded;
 use super::job::{Data, Sink, TILE};
-use super::mapped::{self, DecideRuns, DecideShared, DrawMapped, Part, Way};
+use super::mapped::{self, DecideRows, DrawMapped, Part, Way};
 use super::outputs::{Both, Dropped, InPlace, Keep, KeepBits, Made, Make, Nowhere, Streamed, before_line};
 use super::words::{Compute, Instructions};
 use crate::draw::Seeds;
@@ -28,8 +28,6 @@ pub(super) struct Pieces<'a, T, I> {
 pub(super) trait TakePieces {
     /// Elements before the first piece that begins where all others may: a multiple of 32 behind the one before.
     fn before(&self) -> usize;
-    /// Whether results go past the caches.
-    fn streams(&self) -> bool;
     /// Those of elements from `at` on.
     fn take(&mut self, at: usize, decisions: Decisions<'_>);
 }
@@ -50,10 +48,6 @@ impl<T: Element, I: Instructions> TakePieces for Pieces<'_, T, I> {
             Data::Apart(_, y) | Data::Fused(_, y) if self.streams => before_line(y),
             _ => 0,
         }
-    }
-
-    fn streams(&self) -> bool {
-        self.streams
     }
 
     fn take(&mut self, at: usize, decisions: Decisions<'_>) {
@@ -122,11 +116,7 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
                     first,
                     len: self.len,
                 };
-                if Way::of(map) == Way::Runs {
-                    self.decide_runs(part);
-                } else {
-                    self.decide_shared(part);
-                }
+                self.decide_rows(part);
             }
             source => self.decide_by_pieces(source, first),
         }
@@ -136,51 +126,49 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
     }
 
     #[inline(always)]
-    fn decide_runs(&mut self, part: Part<'_>) {
+    fn decide_rows(&mut self, part: Part<'_>) {
+        let is_long = mapped::has_long_rows(part.map);
+        let directly = is_long && !self.streams;
         let Self {
             scale, instructions, ..
         } = *self;
         match &mut self.data {
             // Without a detour. Both as for one run, or that would be compiled twice.
-            Data::Apart(x, y) if !self.streams => {
+            Data::Apart(x, y) if directly => {
                 let make = Dropped { of: *x, scale };
                 let decide = &mut Both(Made { make, y }, Nowhere);
-                instructions.apart(DecideRuns { part, decide });
+                instructions.apart(DecideRows { part, decide });
             }
-            Data::Fused(fused, y) if !self.streams => {
+            Data::Fused(fused, y) if directly => {
                 let make = Dropped { of: &*fused, scale };
                 let decide = &mut Both(Made { make, y }, Nowhere);
-                instructions.apart(DecideRuns { part, decide });
+                instructions.apart(DecideRows { part, decide });
             }
-            Data::InPlace(y) => {
+            Data::InPlace(y) if is_long => {
                 let decide = &mut InPlace::new(instructions, y, scale, self.streams);
-                instructions.apart(DecideRuns { part, decide });
+                instructions.apart(DecideRows { part, decide });
             }
             Data::Mask(Sink::Bits(bits)) => {
                 let decide = &mut KeepBits { bits };
-                instructions.apart(DecideRuns { part, decide });
+                instructions.apart(DecideRows { part, decide });
             }
             Data::Mask(Sink::Bytes(keep)) => {
                 let decide = &mut Keep { keep };
-                instructions.apart(DecideRuns { part, decide });
+                instructions.apart(DecideRows { part, decide });
             }
-            Data::Apart(..) | Data::Fused(..) | Data::Stored(..) => {
-                let enough = self.enough();
+            Data::Apart(..) | Data::InPlace(_) | Data::Fused(..) | Data::Stored(..) => {
+                // Next to nothing is drawn where decisions are shared.
+                let enough = if Way::of(part.map) == Way::Shared {
+                    KEEP
+                } else {
+                    self.enough()
+                };
                 let mut gathered = Gathered::new(self, enough);
                 let decide = &mut gathered;
-                instructions.apart(DecideRuns { part, decide });
+                instructions.apart(DecideRows { part, decide });
                 gathered.finish();
             }
         }
-    }
-
-    #[inline(always)]
-    fn decide_shared(&mut self, part: Part<'_>) {
-        let instructions = self.instructions;
-        let mut gathered = Gathered::new(self, KEEP);
-        let decide = &mut gathered;
-        instructions.apart(DecideShared { part, decide });
-        gathered.finish();
     }
 
     #[inline(always)]
@@ -357,9 +345,10 @@ pub(super) struct Gathered<'a> {
     /// Of what waits, what is not to be a multiple of 32.
     before: usize,
     enough: usize,
-    /// From so many on, elements decided alike are made at once.
-    long: usize,
 }
+
+/// From so many on, elements decided alike are made at once: as measured, see BENCHMARKS.md.
+const LONG_ALIKE: usize = 4 * KEEP;
 
 /// What lies behind those that wait may be written, too.
 const SLACK: usize = 64;
@@ -368,10 +357,7 @@ impl<'a> Gathered<'a> {
     /// Hands on from `enough` on, at most [`KEEP`].
     pub(super) fn new(pieces: &'a mut dyn TakePieces, enough: usize) -> Self {
         let before = pieces.before();
-        // Past the caches each call waits longer: as measured, see BENCHMARKS.md.
-        let long = if pieces.streams() { 4 * KEEP } else { KEEP };
         Self {
-            long,
             pieces,
             enough,
             keep: [0; _],
@@ -428,7 +414,7 @@ impl Decide for Gathered<'_> {
     #[inline(always)]
     fn decide_all(&mut self, _instructions: impl Instructions, range: Range<usize>, keep: bool) {
         let mut left = range.len();
-        if left >= self.long {
+        if left >= LONG_ALIKE {
             // So many make those that wait whole thirty-twos, behind what is not to be.
             let some = self.before.checked_sub(self.waiting);
             let some = some.unwrap_or_else(|| (self.before.wrapping_sub(self.waiting)) % 32);

@@ -348,7 +348,7 @@ pub(super) struct Gathered<'a> {
 }
 
 /// From so many on, elements decided alike are made at once: as measured, see BENCHMARKS.md.
-const LONG_ALIKE: usize = 4 * KEEP;
+const LONG_ALIKE: usize = 16 * KEEP;
 
 /// What lies behind those that wait may be written, too.
 const SLACK: usize = 64;

@@ -275,10 +275,10 @@ fn every_16_bit_product_equals_the_portable_one() {
 
 /// A fused forward in rows shorter, as long and longer than what is done at once, and the sum of its rows.
 fn check_fused<T: Element>(x: &[T]) {
-    for columns in [1, 7, 31, 32, 33, 62, 63, 77, 1001, 2501] {
-        let rows = 5005 / columns;
+    for columns in [1, 7, 31, 32, 33, 62, 63, 77, 1001, 8201] {
+        let rows = 16_500 / columns;
         let elements = rows * columns;
-        let [bias, residual] = [&x[10_010..][..columns], &x[5005..][..elements]];
+        let [bias, residual] = [&x[33_000..][..columns], &x[16_500..][..elements]];
         for (bias, residual) in [(Some(bias), Some(residual)), (Some(bias), None), (None, Some(residual))] {
             let neighbours = Neighbours { bias, residual };
             let fused = Fused::new(&x[..elements], neighbours);
@@ -332,7 +332,7 @@ fn check_fused<T: Element>(x: &[T]) {
 #[test]
 fn fused_jobs_equal_the_portable_ones() {
     let bits = |i: u32| i.wrapping_mul(2_654_435_761);
-    let x: Vec<f32> = (0..3 * 5005).map(|i| f32::from_bits(bits(i))).collect();
+    let x: Vec<f32> = (0..3 * 16_500).map(|i| f32::from_bits(bits(i))).collect();
     check_fused(&x);
     check_fused(
         &x.iter()
@@ -359,13 +359,14 @@ fn jobs_equal_the_portable_ones() {
         let streamed = SHIFTS.flat_map(|shift| stores.map(|store| (store, true, shift)));
         // Rows, rows that share a decision, columns whose blocks start alike and not, elements each for itself, and short rows, of more
         // than a piece together.
-        let strides: [(&[u64], &[u64]); 14] = [
+        let strides: [(&[u64], &[u64]); 15] = [
             (&[50, 100], &[400, 1]),
             (&[49, 101], &[401, 1]),
             (&[2, 2400], &[2401, 1]),
             (&[2, 8200], &[8201, 1]),
             (&[50, 100], &[1, 0]),
             (&[2, 2500], &[1, 0]),
+            (&[2, 8205], &[1, 0]),
             (&[4, 1250], &[1, 0]),
             (&[50, 100], &[1, 64]),
             (&[50, 100], &[1, 51]),

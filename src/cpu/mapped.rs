@@ -350,8 +350,7 @@ impl<L: Decision> Compute for DrawBatch<'_, '_, L> {
     fn compute(self, instructions: impl Instructions) {
         let Self { rows, drawn, words } = self;
         rows.plan();
-        let (numbers, _) = rows.batches[drawn].numbers.split_at(BATCH);
-        if let Some(numbers) = numbers.first_chunk() {
+        if let Some(numbers) = rows.batches[drawn].numbers.first_chunk() {
             instructions.words_of(&rows.sequence, numbers, &mut words.0);
         }
     }

@@ -193,8 +193,10 @@ fn blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks) {
     for (at, numbers) in (0..BATCH).step_by(LANES).zip(numbers) {
         let mut c = counters(sequence.subsequence, numbers);
         rounds(sequence, 0..ROUNDS, &mut c);
-        let [low, high] = c.map(|c| c.map(|word| _mm256_castsi256_ps(word)));
+        let [low, high] = c;
+        // A loop, for compilers make a function of a map of so many, and not for these instructions.
         for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            let (low, high) = (_mm256_castsi256_ps(low), _mm256_castsi256_ps(high));
             // The even 32-bit lanes of both, half by half; then the halves in order.
             let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(even);

@@ -566,15 +566,15 @@ impl IndexMap {
         }
     }
 
-    /// The map of rows that share a decision each: its runs from the row of local element `i` on, and the stride within them.
-    pub(crate) fn runs_of_rows(&self, i: u64) -> (Runs<'_>, u64) {
+    /// The map of rows, as their first elements have it: its runs from the row of local element `i` on, and their dimension.
+    pub(crate) fn runs_of_rows(&self, i: u64) -> (Runs<'_>, Dimension) {
         let rows = self.merged.split_last().map_or(&[][..], |(_, rows)| rows);
         let runs = Runs {
             merged: rows,
             at: self.coordinates(i).skip(1).map(|(_, coordinate)| coordinate).collect(),
             index: self.index(i),
         };
-        (runs, rows.last().map_or(0, |rows| rows.stride))
+        (runs, rows.last().copied().unwrap_or(Dimension { length: 1, stride: 0 }))
     }
 
     /// The greatest stream index of the tensor (the whole one, of a window) that has elements, relative to the

@@ -122,6 +122,12 @@ pub(super) trait Decide {
     /// All of a range, alike.
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool);
 
+    /// Whether elements may be decided twice.
+    const TWICE: bool = true;
+    /// Starts to fetch what 32 elements from `at` on are made of and where they go, whether they exist or not.
+    #[inline(always)]
+    fn fetch_32(&mut self, _instructions: impl Instructions, _at: usize) {}
+
     /// Whether pieces have to begin at a cache line.
     const AT_LINES: bool = false;
     /// Elements from `at` on before the first cache line, where pieces have to begin at one.

@@ -185,6 +185,14 @@ impl<T: Element> Make<T> for Dropped<&Fused<'_, T>> {
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
         self.of.fetch(instructions, at, len);
     }
+
+    #[inline(always)]
+    fn fetch_32(&self, instructions: impl Instructions, at: usize) {
+        instructions.fetch_32(self.of.x, at);
+        if let Some(residual) = self.of.residual {
+            instructions.fetch_32(residual, at);
+        }
+    }
 }
 
 /// The sum of dx over its rows, see [`reference::bias_gradient`](crate::reference::bias_gradient).

@@ -348,7 +348,7 @@ pub(super) fn streams<T: Element>(len: usize, random_bits: RandomBits, map: Opti
             // Next to nothing is drawn.
             Way::Shared => return true,
             Way::Runs => true,
-            Way::Columns | Way::Scattered => false,
+            Way::ShortRuns | Way::Columns | Way::FewColumns | Way::Scattered => false,
         },
         _ => true,
     };

@@ -4,11 +4,13 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 
+use super::columns::{DecideColumns, DrawFewColumns, KeepAhead};
 use super::decide::{Decide, Decision};
 use super::draw::{Run, in_order};
 use super::job::{TASK, TILE};
 use super::outputs::Keep;
 use super::pieces::{Fetch, NothingAhead};
+use super::short_runs::DrawShortRuns;
 use super::words::{BATCH, BATCH_WORDS, Blocks, Compute, Instructions, Sequence, Words};
 use crate::index_map::{self, Dimension};
 use crate::{Dropout, IndexMap, RandomBits};
@@ -27,11 +29,15 @@ const MAX_PIECE: usize = 1 << 20;
 pub(super) enum Way {
     /// Rows are long runs of the stream.
     Runs,
+    /// Rows are short ones.
+    ShortRuns,
     /// Rows share a decision each.
     Shared,
     /// Columns are runs of the stream: dimensions stored in another order.
     Columns,
-    /// Anything else: short runs, or strides that no dimension undoes.
+    /// The same where columns are few and long.
+    FewColumns,
+    /// Anything else: strides that no dimension undoes.
     Scattered,
 }
 
@@ -42,11 +48,13 @@ impl Way {
             return Self::Scattered;
         };
         let is_long = |dimension: &Dimension| dimension.length >= LONG_RUN;
-        let has_columns = |rows: &Dimension| rows.stride == 1 && (is_long(inner) || is_long(rows));
-        match inner.stride {
-            0 => Self::Shared,
-            1 if is_long(inner) => Self::Runs,
-            2.. if dimensions.next().is_some_and(has_columns) => Self::Columns,
+        let rows = dimensions.next().filter(|rows| rows.stride == 1);
+        match (inner.stride, rows) {
+            (0, _) => Self::Shared,
+            (1, _) if is_long(inner) => Self::Runs,
+            (1, _) => Self::ShortRuns,
+            (_, Some(_)) if is_long(inner) => Self::Columns,
+            (_, Some(rows)) if is_long(rows) => Self::FewColumns,
             _ => Self::Scattered,
         }
     }
@@ -57,6 +65,14 @@ impl Way {
 pub(super) fn piece(map: &IndexMap) -> usize {
     match Way::of(map) {
         Way::Columns => {}
+        Way::ShortRuns => {
+            let rows = BATCH * at_most(row_of(map).length, BATCH);
+            return (8 * TILE / rows).max(1) * rows;
+        }
+        Way::FewColumns => {
+            let columns = at_most(row_of(map).length, BATCH);
+            return BATCH / columns * columns * 256;
+        }
         Way::Scattered => return 8 * TILE,
         Way::Runs | Way::Shared => return TILE,
     }
@@ -78,18 +94,17 @@ pub(super) fn has_long_rows(map: &IndexMap) -> bool {
 
 /// Elements of one parallel task, a multiple of the piece.
 pub(super) fn task(map: &IndexMap) -> usize {
-    let piece = piece(map);
-    (TASK / piece).max(1) * piece
+    TASK.next_multiple_of(piece(map))
 }
 
-fn row_of(map: &IndexMap) -> Dimension {
+pub(super) fn row_of(map: &IndexMap) -> Dimension {
     map.merged()
         .last()
         .copied()
         .unwrap_or(Dimension { length: 1, stride: 0 })
 }
 
-fn at_most(length: u64, most: usize) -> usize {
+pub(super) fn at_most(length: u64, most: usize) -> usize {
     usize::try_from(length).map_or(most, |length| length.min(most))
 }
 
@@ -164,7 +179,7 @@ impl<D: Decide> Compute for DecideRows<'_, D> {
 
 /// Elements from one on in its row.
 #[inline(always)]
-fn left_of_row(map: &IndexMap, i: u64) -> u64 {
+pub(super) fn left_of_row(map: &IndexMap, i: u64) -> u64 {
     map.coordinates(i)
         .next()
         .map_or(1, |(row, coordinate)| row.length - coordinate)
@@ -179,14 +194,30 @@ fn rows_of(left: u64, length: u64, elements: usize) -> usize {
 /// The decisions of rows that share one each, from the one of element `i` on.
 #[inline(always)]
 fn decide_shared(dropout: &Dropout, map: &IndexMap, i: u64, rows: &mut [u8], instructions: impl Instructions) {
-    let (runs, stride) = map.runs_of_rows(i);
-    instructions.apart(DrawRuns {
-        dropout,
-        runs,
-        stride,
-        keep: rows,
-        ahead: &mut NothingAhead,
-    });
+    let (mut runs, dimension) = map.runs_of_rows(i);
+    if dimension.stride != 1 || dimension.length < LONG_RUN {
+        return instructions.apart(DrawEach {
+            dropout,
+            runs,
+            stride: dimension.stride,
+            keep: rows,
+            ahead: &mut NothingAhead,
+        });
+    }
+    let mut at = 0;
+    while at < rows.len() {
+        let (index, left) = runs.next_run();
+        let end = at + at_most(left, rows.len() - at);
+        let start = dropout.with_element_offset(dropout.element_offset + index);
+        let keep = &mut rows[at..end];
+        instructions.apart(Run {
+            dropout: &start,
+            first: 0,
+            range: 0..keep.len(),
+            decide: &mut Keep { keep },
+        });
+        at = end;
+    }
 }
 
 /// Rows so short that the blocks of several are drawn at a time.
@@ -198,7 +229,7 @@ fn decide_rows<L: Decision>(
     instructions: impl Instructions,
     decide: &mut impl Decide,
 ) {
-    let limit = Lanes::of(dropout).limit;
+    let limit = limit_of(dropout);
     let mut rows = Rows::<L>::new(dropout, runs, len);
     let mut at = 0;
     let words = &mut Words([0; _]);
@@ -357,96 +388,51 @@ impl<L: Decision> Compute for DrawBatch<'_, '_, L> {
 }
 
 /// Elements that are fetched at a time: in small helpings, for memory takes only so many orders at a time.
-const FETCHED: usize = 128;
+pub(super) const FETCHED: usize = 128;
 
-/// Decides the elements of runs, many at a time: short ones, or such that are no neighbours in the stream.
-struct DrawRuns<'a> {
+/// Decides elements that have no neighbours in the stream: a block for each.
+struct DrawEach<'a> {
     dropout: &'a Dropout,
     runs: index_map::Runs<'a>,
-    /// Of neighbours in a run, which has but one where this is 0.
+    /// Of elements in a run, which has but one where this is 0.
     stride: u64,
     keep: &'a mut [u8],
     ahead: &'a mut dyn Fetch,
 }
 
-impl Compute for DrawRuns<'_> {
+impl Compute for DrawEach<'_> {
     #[inline(always)]
     fn compute(self, instructions: impl Instructions) {
-        if self.stride != 1 {
-            return self.draw_each(instructions);
-        }
-        match self.dropout.probability.random_bits() {
-            RandomBits::B32 => self.draw_rows::<u32>(instructions),
-            RandomBits::B16 => self.draw_rows::<u16>(instructions),
-            RandomBits::B8 => self.draw_rows::<u8>(instructions),
-        }
+        self.draw(instructions);
     }
 }
 
-impl DrawRuns<'_> {
+impl DrawEach<'_> {
     #[inline(always)]
-    fn draw_rows<L: Decision>(self, instructions: impl Instructions) {
-        // Of a batch, and what is copied along.
-        const MOST: usize = 16 * BATCH + AT_A_TIME;
-        const AT_A_TIME: usize = 32;
-        let limit = Lanes::of(self.dropout).limit;
-        let mut rows = Rows::<L>::new(self.dropout, self.runs, self.keep.len());
-        let mut drawn = [0u8; MOST];
-        let (mut at, mut fetched) = (0, 0);
-        let words = &mut Words([0; _]);
-        while let Some(parts) = rows.draw(instructions, words) {
-            let Words(words) = &in_order::<L, _>(&words.0);
-            let lanes: &[L] = bytemuck::cast_slice(words);
-            Keep {
-                keep: &mut drawn[..lanes.len()],
-            }
-            .decide(instructions, 0, lanes, limit);
-            for part in parts {
-                let end = at + part.lanes().len();
-                let mut start = part.lanes().start;
-                if end - fetched >= FETCHED {
-                    self.ahead.fetch_next(end - fetched);
-                    fetched = end;
-                }
-                while at < end {
-                    // What is too much is overwritten by what comes next. No plain copy, for which compilers would call a function.
-                    if let (Some(keep), Some(from)) = (self.keep[at..].first_chunk_mut(), drawn[start..].first_chunk())
-                    {
-                        *keep = instructions.bytes(instructions.not_0(from));
-                    } else {
-                        let from = drawn[start..].iter();
-                        self.keep[at..end]
-                            .iter_mut()
-                            .zip(from)
-                            .for_each(|(keep, from)| *keep = *from);
-                    }
-                    at += AT_A_TIME;
-                    start += AT_A_TIME;
-                }
-                at = end;
-            }
-        }
-    }
-
-    /// A block for each.
-    #[inline(always)]
-    fn draw_each(mut self, instructions: impl Instructions) {
-        let (sequence, lanes) = (Sequence::of(self.dropout), Lanes::of(self.dropout));
+    fn draw<I: Instructions>(mut self, instructions: I) {
+        let random_bits = self.dropout.probability.random_bits();
+        let (bits, lanes) = (random_bits.bits(), random_bits.lanes());
+        let (sequence, limit) = (Sequence::of(self.dropout), limit_of(self.dropout));
+        let (mut walk, mut words) = (I::Walk::default(), Blocks::default());
         let (mut index, mut left) = (0, 0);
         for keep in self.keep.chunks_mut(BATCH) {
             self.ahead.fetch_next(keep.len());
-            let mut places = [(0, 0); BATCH];
-            for place in &mut places[..keep.len()] {
+            let (mut numbers, mut places) = ([0; BATCH], [0; BATCH]);
+            for (number, place) in numbers.iter_mut().zip(&mut places).take(keep.len()) {
                 if left == 0 {
                     (index, left) = self.runs.next_run();
                 }
-                *place = lanes.place(self.dropout.element_offset.wrapping_add(index));
+                let g = self.dropout.element_offset.wrapping_add(index);
+                *number = g >> lanes.trailing_zeros();
+                *place = (g as u32 & (lanes - 1)) * bits;
                 index = index.wrapping_add(self.stride);
                 left -= 1;
             }
-            let words = blocks(&sequence, &places.map(|(block, _)| block), instructions);
-            for (k, (keep, (_, lane))) in keep.iter_mut().zip(places).enumerate() {
-                *keep = u8::from(lanes.is_kept(&words, k, lane));
+            instructions.walk(&sequence, &numbers, 1, &mut walk);
+            instructions.step(&sequence, &mut walk, &mut words);
+            for (k, (keep, bit)) in keep.iter_mut().zip(places).enumerate() {
+                let word = words.0[bit as usize / 32][k] >> (bit % 32);
+                *keep = u8::from(word & (u32::MAX >> (32 - bits)) <= limit);
             }
         }
     }
@@ -483,8 +469,13 @@ impl Compute for DrawMapped<'_> {
                 part,
                 decide: &mut Keep { keep },
             }),
-            Way::Columns => draw_columns(dropout, map, first, keep, instructions, ahead),
-            Way::Scattered => instructions.apart(DrawRuns {
+            Way::Columns => instructions.apart(DecideColumns {
+                part,
+                decide: &mut KeepAhead::new(keep, ahead),
+            }),
+            Way::FewColumns => instructions.apart(DrawFewColumns { part, keep, ahead }),
+            Way::ShortRuns => instructions.apart(DrawShortRuns { part, keep, ahead }),
+            Way::Scattered => instructions.apart(DrawEach {
                 dropout,
                 runs: map.runs(first),
                 stride: row_of(map).stride,
@@ -495,221 +486,8 @@ impl Compute for DrawMapped<'_> {
     }
 }
 
+/// An element is kept whose integer is at most this, by a probability that leaves something to decide.
 #[inline(always)]
-fn blocks(sequence: &Sequence, numbers: &[u64; BATCH], instructions: impl Instructions) -> Blocks {
-    let mut words = [[0; BATCH]; 4];
-    instructions.blocks(sequence, numbers, &mut words);
-    words
-}
-
-/// How the integers of elements lie in a block.
-#[derive(Clone, Copy)]
-struct Lanes {
-    /// Random bits of an element.
-    bits: u32,
-    /// Elements of a block.
-    count: u64,
-    /// An element is kept whose integer is at most this.
-    limit: u32,
-}
-
-impl Lanes {
-    /// Of a probability that leaves something to decide.
-    #[inline(always)]
-    fn of(dropout: &Dropout) -> Self {
-        let random_bits = dropout.probability.random_bits();
-        Self {
-            bits: random_bits.bits(),
-            count: random_bits.lanes().into(),
-            limit: (dropout.probability.threshold() - 1) as u32,
-        }
-    }
-
-    /// Block and lane of a stream element.
-    #[inline(always)]
-    fn place(self, g: u64) -> (u64, usize) {
-        (g / self.count, (g % self.count) as usize)
-    }
-
-    #[inline(always)]
-    fn is_kept_word(self, word: u32, shift: u32) -> bool {
-        (word >> shift) & (u32::MAX >> (32 - self.bits)) <= self.limit
-    }
-
-    /// The decision of a lane of the block in column k.
-    #[inline(always)]
-    fn is_kept(self, words: &Blocks, k: usize, lane: usize) -> bool {
-        let bit = lane as u32 * self.bits;
-        self.is_kept_word(words[bit as usize / 32][k], bit % 32)
-    }
-
-    /// The decisions of a lane of all blocks. A loop, for closures are not compiled for the caller's instructions.
-    #[inline(always)]
-    fn all_kept(self, words: &Blocks, lane: usize) -> [u8; BATCH] {
-        let bit = lane as u32 * self.bits;
-        let mut decisions = [0; BATCH];
-        for (decision, &word) in decisions.iter_mut().zip(&words[bit as usize / 32]) {
-            *decision = u8::from(self.is_kept_word(word, bit % 32));
-        }
-        decisions
-    }
-}
-
-/// Row by row in storage, but drawn down the columns.
-#[inline(always)]
-fn draw_columns(
-    dropout: &Dropout,
-    map: &IndexMap,
-    first: u64,
-    keep: &mut [u8],
-    instructions: impl Instructions,
-    ahead: &mut dyn Fetch,
-) {
-    let row = row_of(map);
-    let mut at = 0;
-    while at < keep.len() {
-        let i = first + at as u64;
-        let mut coordinates = map.coordinates(i);
-        let (column, rows_left) = match (coordinates.next(), coordinates.next()) {
-            (Some((_, column)), Some((rows, at))) => (column, rows.length - at),
-            _ => return, // not reached: there are rows and columns
-        };
-        let left = keep.len() - at;
-        let columns = at_most(row.length - column, left);
-        // Whole rows where they are all there; else what is left of one.
-        let rows = if column == 0 {
-            at_most(rows_left, (left / columns).max(1))
-        } else {
-            1
-        };
-        let panel = Panel {
-            keep: &mut keep[at..at + rows * columns],
-            columns,
-            stride: row.stride,
-        };
-        let start = dropout.with_element_offset(dropout.element_offset + map.index(i));
-        if columns < LONG_RUN as usize && rows > 1 {
-            panel.draw_narrow(&start, instructions, ahead);
-        } else {
-            panel.draw(&start, instructions, ahead);
-        }
-        at += rows * columns;
-    }
-}
-
-/// Rows that neighbours in the stream stand in, below each other.
-struct Panel<'a> {
-    keep: &'a mut [u8],
-    columns: usize,
-    /// Distance of columns in the stream.
-    stride: u64,
-}
-
-impl Panel<'_> {
-    /// Many columns: as many side by side as blocks are drawn at a time, and down.
-    #[inline(always)]
-    fn draw(self, start: &Dropout, instructions: impl Instructions, ahead: &mut dyn Fetch) {
-        // A multiple of every block.
-        const ROWS: usize = 64;
-        const MAX_LANES: usize = 16;
-        let (sequence, lanes) = (Sequence::of(start), Lanes::of(start));
-        let count = lanes.count as usize;
-        let rows = self.keep.len() / self.columns;
-        // Whether all columns start at the same lane of their blocks.
-        let is_even = self.stride.is_multiple_of(lanes.count);
-        let mut decisions = [[0u8; BATCH]; ROWS + MAX_LANES];
-        for left in (0..self.columns).step_by(BATCH) {
-            let right = self.columns.min(left + BATCH);
-            // Of a whole batch, columns or not: loops of a length that compilers know.
-            let distance = (left as u64).wrapping_mul(self.stride);
-            let mut g = start.element_offset.wrapping_add(distance);
-            let mut numbers = [0; BATCH];
-            for number in &mut numbers {
-                *number = g;
-                g = g.wrapping_add(self.stride);
-            }
-            let mut first_lanes = [0u8; BATCH];
-            for (lane, number) in first_lanes.iter_mut().zip(&mut numbers) {
-                *lane = (*number & (lanes.count - 1)) as u8;
-                *number >>= lanes.count.trailing_zeros();
-            }
-            let lane = usize::from(first_lanes[0]);
-            let first_row = if is_even { lane } else { 0 };
-            for top in (0..rows).step_by(ROWS) {
-                let height = ROWS.min(rows - top);
-                let drawn = (height + if is_even { lane } else { count - 1 }).div_ceil(count) * count;
-                for decisions in decisions[..drawn].chunks_exact_mut(count) {
-                    let words = blocks(&sequence, &numbers, instructions);
-                    // Before what takes a while: numbers stored a moment ago are slow to load.
-                    for block in &mut numbers {
-                        *block = block.wrapping_add(1);
-                    }
-                    for (lane, decisions) in decisions.iter_mut().enumerate() {
-                        if lane % (FETCHED / BATCH) == 0 {
-                            ahead.fetch_next(FETCHED);
-                        }
-                        *decisions = lanes.all_kept(&words, lane);
-                    }
-                }
-                if drawn > height && top + height < rows {
-                    // The last block reaches into the rows below.
-                    for block in &mut numbers {
-                        *block = block.wrapping_sub(((drawn - height) / count) as u64);
-                    }
-                }
-                if !is_even {
-                    raise(&mut decisions[..drawn], &first_lanes, count);
-                }
-                for (decisions, row) in decisions[first_row..].iter().zip(top..top + height) {
-                    let row = &mut self.keep[row * self.columns..][left..right];
-                    match row.first_chunk_mut::<BATCH>() {
-                        Some(row) => *row = *decisions,
-                        None => row.copy_from_slice(&decisions[..row.len()]),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Few columns: each a run of the stream.
-    #[inline(always)]
-    fn draw_narrow(self, start: &Dropout, instructions: impl Instructions, ahead: &mut dyn Fetch) {
-        let mut column = [0u8; TILE];
-        for (panel, first_row) in self.keep.chunks_mut(TILE * self.columns).zip((0u64..).step_by(TILE)) {
-            let column = &mut column[..panel.len() / self.columns];
-            for n in 0..self.columns {
-                ahead.fetch_next(column.len());
-                let distance = (n as u64).wrapping_mul(self.stride).wrapping_add(first_row);
-                let top = start.with_element_offset(start.element_offset.wrapping_add(distance));
-                instructions.apart(Run {
-                    dropout: &top,
-                    first: 0,
-                    range: 0..column.len(),
-                    decide: &mut Keep { keep: column },
-                });
-                for (row, &keep) in panel.chunks_exact_mut(self.columns).zip(&*column) {
-                    row[n] = keep;
-                }
-            }
-        }
-    }
-}
-
-/// Moves each column up by its own distance, below `most`, a power of two: by 1, by 2, by 4, ... where the distance has that.
-#[inline(always)]
-fn raise(rows: &mut [[u8; BATCH]], distances: &[u8; BATCH], most: usize) {
-    let mut step = 1;
-    while step < most {
-        let mut moves = [0u8; BATCH];
-        for (moves, &distance) in moves.iter_mut().zip(distances) {
-            *moves = if usize::from(distance) & step == 0 { 0 } else { 0xff };
-        }
-        for row in step..rows.len() {
-            let below = rows[row];
-            for ((above, below), moves) in rows[row - step].iter_mut().zip(below).zip(moves) {
-                *above = (below & moves) | (*above & !moves);
-            }
-        }
-        step *= 2;
-    }
+pub(super) fn limit_of(dropout: &Dropout) -> u32 {
+    (dropout.probability.threshold() - 1) as u32
 }

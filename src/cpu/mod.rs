@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod columns;
 mod decide;
 mod draw;
 mod fused;
@@ -29,6 +30,8 @@ mod outputs;
 mod pages;
 mod pieces;
 mod scale;
+mod short_runs;
+mod walks;
 mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;

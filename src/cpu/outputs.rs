@@ -146,6 +146,8 @@ pub(super) trait Make<T> {
     fn make_alike<const PAST: bool>(&self, instructions: impl Instructions, at: usize, keep: bool, y: &mut [T]);
     /// Starts to fetch what elements `[at, at + len)` are made of, as far as they exist.
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize);
+    /// The same of 32 elements, whether they exist or not.
+    fn fetch_32(&self, instructions: impl Instructions, at: usize);
 }
 
 impl<T: Element> Make<T> for Dropped<&[T]> {
@@ -174,6 +176,11 @@ impl<T: Element> Make<T> for Dropped<&[T]> {
     }
 
     #[inline(always)]
+    fn fetch_32(&self, instructions: impl Instructions, at: usize) {
+        instructions.fetch_32(self.of, at);
+    }
+
+    #[inline(always)]
     fn fetch(&self, instructions: impl Instructions, at: usize, len: usize) {
         instructions.fetch::<READ, _>(self.of, at, len);
     }
@@ -196,6 +203,12 @@ impl<T: Element, M: Make<T>> Decide for Made<'_, T, M> {
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
         let y = &mut self.y[range.clone()];
         self.make.make_alike::<false>(instructions, range.start, keep, y);
+    }
+
+    #[inline(always)]
+    fn fetch_32(&mut self, instructions: impl Instructions, at: usize) {
+        self.make.fetch_32(instructions, at);
+        instructions.fetch_32(self.y, at);
     }
 }
 
@@ -291,6 +304,13 @@ impl<T: Element> Decide for InPlace<'_, T> {
     #[inline(always)]
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
         apply_all::<T, false>(instructions, None, &mut self.y[range], keep, self.scale);
+    }
+
+    const TWICE: bool = false;
+
+    #[inline(always)]
+    fn fetch_32(&mut self, instructions: impl Instructions, at: usize) {
+        instructions.fetch_32(self.y, at);
     }
 }
 
@@ -403,7 +423,13 @@ impl<A: Decide, B: Decide> Decide for Both<A, B> {
         self.1.decide_all(instructions, range, keep);
     }
 
+    const TWICE: bool = A::TWICE && B::TWICE;
     const AT_LINES: bool = A::AT_LINES;
+
+    #[inline(always)]
+    fn fetch_32(&mut self, instructions: impl Instructions, at: usize) {
+        self.0.fetch_32(instructions, at);
+    }
 
     #[inline(always)]
     fn before_line(&self, at: usize) -> usize {

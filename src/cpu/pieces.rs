@@ -3,6 +3,7 @@
 
 use core::ops::Range;
 
+use super::columns::{DecideColumns, KeepAhead};
 use super::decide::{Decide, Decision, KEEP, KeepByte, unpack_bits};
 use super::draw::Seeded;
 use super::job::{Data, Sink, TILE};
@@ -109,14 +110,18 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
     #[inline(always)]
     pub(super) fn decide(mut self, source: ByPieces<'_>, first: u64) {
         match source {
-            ByPieces::Mapped(dropout, map) if matches!(Way::of(map), Way::Runs | Way::Shared) => {
+            ByPieces::Mapped(dropout, map) => {
                 let part = Part {
                     dropout,
                     map,
                     first,
                     len: self.len,
                 };
-                self.decide_rows(part);
+                match Way::of(map) {
+                    Way::Runs | Way::Shared => self.decide_rows(part),
+                    Way::Columns => self.decide_columns(part),
+                    Way::ShortRuns | Way::FewColumns | Way::Scattered => self.decide_by_pieces(source, first),
+                }
             }
             source => self.decide_by_pieces(source, first),
         }
@@ -167,6 +172,38 @@ impl<'a, T: Element, I: Instructions> Pieces<'a, T, I> {
                 let decide = &mut gathered;
                 instructions.apart(DecideRows { part, decide });
                 gathered.finish();
+            }
+        }
+    }
+
+    /// Where each is decided by itself: without a detour, but for bits, which share words.
+    #[inline(always)]
+    fn decide_columns(&mut self, part: Part<'_>) {
+        let Self {
+            scale, instructions, ..
+        } = *self;
+        match &mut self.data {
+            Data::Apart(x, y) => {
+                let make = Dropped { of: *x, scale };
+                let decide = &mut Made { make, y };
+                instructions.apart(DecideColumns { part, decide });
+            }
+            Data::Fused(fused, y) => {
+                let make = Dropped { of: &*fused, scale };
+                let decide = &mut Made { make, y };
+                instructions.apart(DecideColumns { part, decide });
+            }
+            Data::InPlace(y) => {
+                let decide = &mut InPlace::new(instructions, y, scale, false);
+                instructions.apart(DecideColumns { part, decide });
+            }
+            Data::Mask(Sink::Bytes(keep)) => {
+                let mut ahead = NothingAhead;
+                let decide = &mut KeepAhead::new(keep, &mut ahead);
+                instructions.apart(DecideColumns { part, decide });
+            }
+            Data::Stored(..) | Data::Mask(Sink::Bits(_)) => {
+                self.decide_by_pieces(ByPieces::Mapped(part.dropout, part.map), part.first);
             }
         }
     }

@@ -24,8 +24,10 @@ pub(super) const BATCH_WORDS: usize = 4 * BATCH;
 /// Words before those drawn that are kept, to move some on: as many as a register of AVX-512 has.
 pub(super) const BEFORE: usize = 16;
 
-/// Word w of block k is `[w][k]`: what decides neighbours of different blocks lies side by side.
-pub(super) type Blocks = [[u32; BATCH]; 4];
+/// Word w of block k is `[w][k]`: what decides neighbours of different blocks lies side by side; aligned to a cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub struct Blocks(pub(super) [[u32; BATCH]; 4]);
 
 /// What words are drawn from.
 #[expect(
@@ -112,8 +114,14 @@ pub trait Instructions: Copy {
     /// The words of blocks anywhere, block by block.
     fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]);
 
-    /// The words of blocks anywhere, word by word.
-    fn blocks(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [[u32; BATCH]; 4]);
+    /// Blocks that are drawn one after the other, each from a number of its own on.
+    type Walk: Default;
+
+    /// From these numbers on, no more than so many of each.
+    fn walk(self, sequence: &Sequence, numbers: &[u64; BATCH], blocks: usize, walk: &mut Self::Walk);
+
+    /// The next of each, word by word.
+    fn step(self, sequence: &Sequence, walk: &mut Self::Walk, out: &mut Blocks);
 
     /// Which of 32 elements are kept.
     type Kept: Copy;
@@ -169,6 +177,9 @@ pub trait Instructions: Copy {
     /// Starts to fetch `len` elements from `at` on, as far as they exist, to read or to write them.
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize);
 
+    /// The same of 32 elements, of which some or all may not exist.
+    fn fetch_32<T>(self, elements: &[T], at: usize);
+
     /// So many bytes ahead of what is made of it a long input is to be fetched meanwhile; 0: not at all.
     fn bytes_ahead(self) -> usize;
 
@@ -214,12 +225,21 @@ impl Instructions for Portable {
         }
     }
 
+    type Walk = [u64; BATCH];
+
     #[inline(always)]
-    fn blocks(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks) {
-        for (k, &number) in numbers.iter().enumerate() {
-            for (out, word) in out.iter_mut().zip(block(sequence.seed, sequence.subsequence, number)) {
+    fn walk(self, _sequence: &Sequence, numbers: &[u64; BATCH], _blocks: usize, walk: &mut [u64; BATCH]) {
+        *walk = *numbers;
+    }
+
+    #[inline(always)]
+    fn step(self, sequence: &Sequence, numbers: &mut [u64; BATCH], out: &mut Blocks) {
+        for (k, number) in numbers.iter_mut().enumerate() {
+            let words = block(sequence.seed, sequence.subsequence, *number);
+            for (out, word) in out.0.iter_mut().zip(words) {
                 out[k] = word;
             }
+            *number = number.wrapping_add(1);
         }
     }
 
@@ -311,6 +331,9 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, _elements: &[T], _at: usize, _len: usize) {}
+
+    #[inline(always)]
+    fn fetch_32<T>(self, _elements: &[T], _at: usize) {}
 
     #[inline(always)]
     fn bytes_ahead(self) -> usize {

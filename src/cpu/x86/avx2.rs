@@ -16,7 +16,7 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::{Neighbours, bytes_ahead, fence, prefetch};
+use super::{Neighbours, Walk, bytes_ahead, fence, neighbours_from, prefetch, prefetch_32};
 use crate::cpu::words::{BATCH, BATCH_WORDS, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
@@ -42,12 +42,24 @@ impl Instructions for Avx2 {
         unsafe { apart(this, self) }
     }
 
+    type Walk = Walk;
+
+    #[inline(always)]
+    fn walk(self, sequence: &Sequence, numbers: &[u64; BATCH], blocks: usize, walk: &mut Walk) {
+        walk.begin(sequence, numbers, blocks);
+    }
+
     /// A lane of 16 bits for each, 0 or -1.
     type Kept = Lanes;
 
     #[inline(always)]
     fn fetch<const WRITE: bool, T>(self, elements: &[T], at: usize, len: usize) {
         prefetch::<WRITE, T>(elements, at, len);
+    }
+
+    #[inline(always)]
+    fn fetch_32<T>(self, elements: &[T], at: usize) {
+        prefetch_32(elements, at);
     }
 
     #[inline(always)]
@@ -65,7 +77,7 @@ impl Instructions for Avx2 {
     forward! {
         words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]);
-        blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
+        step(sequence: &Sequence, walk: &mut Walk, out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
         at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
         at_most_u8(these: &[u8; 32], limit: u8) -> Self::Kept;
@@ -96,29 +108,14 @@ fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWor
     let m = MULTIPLIERS.map(lanes);
     // So many blocks ahead the first product of neighbours differs by so many times the multiplier.
     let ahead = |blocks: usize| _mm256_set1_epi64x((u64::from(MULTIPLIERS[0]) * blocks as u64) as i64);
-    let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
-    let [n1, n20, n22, product] = [
-        neighbours.first,
-        neighbours.second[0],
-        neighbours.second[1],
-        neighbours.product,
-    ]
-    .map(lanes);
+    let neighbours = Neighbours::of(sequence, first);
+    let alike = pieces.min((neighbours_from(first) / (WORDS / 4) as u64) as usize);
     let mut first_product = _mm256_mul_epu32(m[0], _mm256_add_epi64(_mm256_set1_epi64x(first as i64), order));
     for _ in 0..alike {
         let mut words = Words([0; WORDS]);
         for out in words.0.chunks_exact_mut(4 * BLOCKS * SIDE_BY_SIDE) {
-            let mut c: [[__m256i; 4]; SIDE_BY_SIDE] = core::array::from_fn(|j| {
-                // The first two rounds, as far as they are the block's own.
-                let a = _mm256_add_epi64(first_product, ahead(j * BLOCKS));
-                let b = _mm256_mul_epu32(m[1], _mm256_xor_si256(_mm256_srli_epi64::<32>(a), n1));
-                [
-                    _mm256_xor_si256(_mm256_srli_epi64::<32>(b), n20),
-                    b,
-                    _mm256_xor_si256(a, n22),
-                    product,
-                ]
-            });
+            let mut c: [[__m256i; 4]; SIDE_BY_SIDE] =
+                core::array::from_fn(|j| second_round(&neighbours, _mm256_add_epi64(first_product, ahead(j * BLOCKS))));
             rounds(sequence, 2..ROUNDS - 1, &mut c);
             last_round(sequence, c, out);
             first_product = _mm256_add_epi64(first_product, ahead(SIDE_BY_SIDE * BLOCKS));
@@ -144,6 +141,21 @@ fn rounds<const N: usize>(sequence: &Sequence, these: Range<usize>, c: &mut [[__
             c[3] = a;
         }
     }
+}
+
+/// What neighbours with this first product come to after two rounds: two multiplications of which are their own.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn second_round(neighbours: &Neighbours, first_product: __m256i) -> [__m256i; 4] {
+    let lanes = |word: u32| _mm256_set1_epi64x(i64::from(word));
+    let second = _mm256_xor_si256(_mm256_srli_epi64::<32>(first_product), lanes(neighbours.first));
+    let product = _mm256_mul_epu32(lanes(MULTIPLIERS[1]), second);
+    [
+        _mm256_xor_si256(_mm256_srli_epi64::<32>(product), lanes(neighbours.second[0])),
+        product,
+        _mm256_xor_si256(first_product, lanes(neighbours.second[1])),
+        lanes(neighbours.product),
+    ]
 }
 
 /// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower, and the
@@ -186,22 +198,34 @@ fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_W
     }
 }
 
-#[target_feature(enable = "avx2,f16c")]
-fn blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks) {
-    const LANES: usize = 8;
-    let numbers: [[__m256i; 2]; BATCH / LANES] = bytemuck::cast(*numbers);
-    for (at, numbers) in (0..BATCH).step_by(LANES).zip(numbers) {
-        let mut c = counters(sequence.subsequence, numbers);
-        rounds(sequence, 0..ROUNDS, &mut c);
-        let [low, high] = c;
-        // A loop, for compilers make a function of a map of so many, and not for these instructions.
-        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-            let (low, high) = (_mm256_castsi256_ps(low), _mm256_castsi256_ps(high));
-            // The even 32-bit lanes of both, half by half; then the halves in order.
-            let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(even);
-            out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(words));
+#[target_feature(enable = "avx2")]
+fn step(sequence: &Sequence, walk: &mut Walk, out: &mut Blocks) {
+    let next: [[__m256i; 2]; BATCH / 8] = bytemuck::cast(walk.step());
+    for (at, next) in (0..BATCH).step_by(8).zip(next) {
+        let mut c;
+        if let Some(neighbours) = &walk.neighbours {
+            c = [second_round(neighbours, next[0]), second_round(neighbours, next[1])];
+            rounds(sequence, 2..ROUNDS, &mut c);
+        } else {
+            c = counters(sequence.subsequence, next);
+            rounds(sequence, 0..ROUNDS, &mut c);
         }
+        put(c, at, out);
+    }
+}
+
+/// The words of eight blocks, which are the lower halves of lanes.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn put(c: [[__m256i; 4]; 2], at: usize, out: &mut Blocks) {
+    let [low, high] = c;
+    // A loop, for compilers make a function of a map of so many, and not for these instructions.
+    for ((out, low), high) in out.0.iter_mut().zip(low).zip(high) {
+        let (low, high) = (_mm256_castsi256_ps(low), _mm256_castsi256_ps(high));
+        // The even 32-bit lanes of both, half by half; then the halves in order.
+        let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
+        let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(even);
+        out[at..at + 8].copy_from_slice(&bytemuck::cast::<__m256i, [u32; 8]>(words));
     }
 }
 

@@ -4,10 +4,10 @@ use core::arch::x86_64::{
     __m256i, __m512, __m512i, _CMP_UNORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_cvtsi32_si128,
     _mm256_cmple_epu8_mask, _mm256_maskz_set1_epi8, _mm256_set1_epi8, _mm256_test_epi8_mask, _mm512_add_epi32,
     _mm512_add_epi64, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-    _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepi64_epi32,
-    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32,
-    _mm512_mask_ternarylogic_epi32, _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32,
-    _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_permutex2var_epi32, _mm512_permutexvar_epi64, _mm512_set_epi64,
+    _mm512_cmpgt_epi16_mask, _mm512_cmple_epu16_mask, _mm512_cmple_epu32_mask, _mm512_cvtepu16_epi32, _mm512_cvtph_ps,
+    _mm512_cvtps_ph, _mm512_mask_blend_epi16, _mm512_mask_blend_epi32, _mm512_mask_ternarylogic_epi32,
+    _mm512_maskz_mul_round_ps, _mm512_maskz_permutex2var_epi16, _mm512_mul_epu32, _mm512_or_si512,
+    _mm512_permutex2var_epi16, _mm512_permutex2var_epi32, _mm512_permutexvar_epi64, _mm512_set_epi64,
     _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_si512,
     _mm512_shuffle_epi32, _mm512_sll_epi32, _mm512_slli_epi32, _mm512_srl_epi32, _mm512_srli_epi64,
     _mm512_stream_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi64, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
@@ -18,7 +18,7 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::{Neighbours, bytes_ahead, fence, prefetch};
+use super::{Neighbours, Walk, bytes_ahead, fence, neighbours_from, prefetch, prefetch_32};
 use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Compute, Instructions, Sequence, TakeWords, WORDS, Words};
 use crate::philox::{MULTIPLIERS, ROUNDS};
 
@@ -48,6 +48,13 @@ impl Instructions for Avx512 {
         unsafe { apart(this, self) }
     }
 
+    type Walk = Walk;
+
+    #[inline(always)]
+    fn walk(self, sequence: &Sequence, numbers: &[u64; BATCH], blocks: usize, walk: &mut Walk) {
+        walk.begin(sequence, numbers, blocks);
+    }
+
     /// A bit for each.
     type Kept = u32;
 
@@ -67,6 +74,11 @@ impl Instructions for Avx512 {
     }
 
     #[inline(always)]
+    fn fetch_32<T>(self, elements: &[T], at: usize) {
+        prefetch_32(elements, at);
+    }
+
+    #[inline(always)]
     fn bytes_ahead(self) -> usize {
         bytes_ahead()
     }
@@ -82,7 +94,7 @@ impl Instructions for Avx512 {
         words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWords) -> usize;
         moved(before: &mut [u32; BEFORE], these: &[u32; WORDS], from_before: usize) -> [u32; WORDS];
         words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]);
-        blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks);
+        step(sequence: &Sequence, walk: &mut Walk, out: &mut Blocks);
         at_most_u32(these: &[u32; 32], limit: u32) -> Self::Kept;
         at_most_u16(these: &[u16; 32], limit: u16) -> Self::Kept;
         at_most_u8(these: &[u8; 32], limit: u8) -> Self::Kept;
@@ -114,27 +126,13 @@ fn words(sequence: &Sequence, first: u64, pieces: usize, take: &mut impl TakeWor
     let m = MULTIPLIERS.map(lanes);
     // So many blocks ahead the first product of neighbours differs by so many times the multiplier.
     let ahead = |blocks: usize| _mm512_set1_epi64((u64::from(MULTIPLIERS[0]) * blocks as u64) as i64);
-    let (neighbours, alike) = Neighbours::of(sequence, first, pieces);
-    let [n1, n20, n22, product] = [
-        neighbours.first,
-        neighbours.second[0],
-        neighbours.second[1],
-        neighbours.product,
-    ]
-    .map(lanes);
+    let neighbours = Neighbours::of(sequence, first);
+    let alike = pieces.min((neighbours_from(first) / (WORDS / 4) as u64) as usize);
     let mut first_product = _mm512_mul_epu32(m[0], _mm512_add_epi64(_mm512_set1_epi64(first as i64), order()));
     // The first two rounds of the next piece, as far as they are the blocks' own.
     let mut next = || {
-        let piece: Piece = core::array::from_fn(|j| {
-            let a = _mm512_add_epi64(first_product, ahead(j * BLOCKS));
-            let b = _mm512_mul_epu32(m[1], _mm512_xor_si512(_mm512_srli_epi64::<32>(a), n1));
-            [
-                _mm512_xor_si512(_mm512_srli_epi64::<32>(b), n20),
-                b,
-                _mm512_xor_si512(a, n22),
-                product,
-            ]
-        });
+        let piece: Piece =
+            core::array::from_fn(|j| second_round(&neighbours, _mm512_add_epi64(first_product, ahead(j * BLOCKS))));
         first_product = _mm512_add_epi64(first_product, ahead(WORDS / 4));
         piece
     };
@@ -215,6 +213,21 @@ fn rounds<const N: usize>(sequence: &Sequence, these: Range<usize>, c: &mut [[__
     }
 }
 
+/// What neighbours with this first product come to after two rounds: two multiplications of which are their own.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn second_round(neighbours: &Neighbours, first_product: __m512i) -> [__m512i; 4] {
+    let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
+    let second = _mm512_xor_si512(_mm512_srli_epi64::<32>(first_product), lanes(neighbours.first));
+    let product = _mm512_mul_epu32(lanes(MULTIPLIERS[1]), second);
+    [
+        _mm512_xor_si512(_mm512_srli_epi64::<32>(product), lanes(neighbours.second[0])),
+        product,
+        _mm512_xor_si512(first_product, lanes(neighbours.second[1])),
+        lanes(neighbours.product),
+    ]
+}
+
 /// The last round, in which a product with its halves exchanged is two words but for an exclusive or into the lower, and the
 /// words of blocks that were dealt to the lanes in [`order`], block by block.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -248,8 +261,17 @@ fn order() -> __m512i {
 #[inline]
 fn counters(subsequence: u64, numbers: [__m512i; BATCH / 8]) -> [[__m512i; 4]; BATCH / 8] {
     let lanes = |word: u32| _mm512_set1_epi64(i64::from(word));
-    let after = [lanes(subsequence as u32), lanes((subsequence >> 32) as u32)];
-    numbers.map(|blocks| [blocks, _mm512_srli_epi64::<32>(blocks), after[0], after[1]])
+    let mut c = [[
+        _mm512_setzero_si512(),
+        _mm512_setzero_si512(),
+        lanes(subsequence as u32),
+        lanes((subsequence >> 32) as u32),
+    ]; _];
+    // A loop, for compilers make a function of a map of so many, and not for these instructions.
+    for (c, blocks) in c.iter_mut().zip(numbers) {
+        (c[0], c[1]) = (blocks, _mm512_srli_epi64::<32>(blocks));
+    }
+    c
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -262,13 +284,31 @@ fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_W
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn blocks(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut Blocks) {
-    const LANES: usize = 8;
-    let mut c = counters(sequence.subsequence, bytemuck::cast(*numbers));
-    rounds(sequence, 0..ROUNDS, &mut c);
-    for (at, c) in (0..BATCH).step_by(LANES).zip(c) {
-        for (out, c) in out.iter_mut().zip(c) {
-            out[at..at + LANES].copy_from_slice(&bytemuck::cast::<__m256i, [u32; LANES]>(_mm512_cvtepi64_epi32(c)));
+fn step(sequence: &Sequence, walk: &mut Walk, out: &mut Blocks) {
+    let next: [__m512i; BATCH / 8] = bytemuck::cast(walk.step());
+    let mut c;
+    if let Some(neighbours) = &walk.neighbours {
+        c = [[_mm512_setzero_si512(); 4]; _];
+        for (c, first_products) in c.iter_mut().zip(next) {
+            *c = second_round(neighbours, first_products);
+        }
+        rounds(sequence, 2..ROUNDS, &mut c);
+    } else {
+        c = counters(sequence.subsequence, next);
+        rounds(sequence, 0..ROUNDS, &mut c);
+    }
+    put(&c, out);
+}
+
+/// The words, which are the lower halves of lanes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn put(c: &[[__m512i; 4]; BATCH / 8], out: &mut Blocks) {
+    const LOWER: [u32; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
+    for (at, [low, high]) in (0..BATCH).step_by(16).zip(c.as_chunks().0) {
+        for ((out, &low), &high) in out.0.iter_mut().zip(low).zip(high) {
+            let words = _mm512_permutex2var_epi32(low, bytemuck::cast(LOWER), high);
+            out[at..at + 16].copy_from_slice(&bytemuck::cast::<__m512i, [u32; 16]>(words));
         }
     }
 }

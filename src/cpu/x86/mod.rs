@@ -20,7 +20,7 @@ use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence};
 use std::sync::OnceLock;
 
 use super::outputs::LINE;
-use super::words::{Compute, Instructions as _, Sequence, WORDS};
+use super::words::{BATCH, Compute, Instructions as _, Sequence};
 use crate::philox::MULTIPLIERS;
 
 /// Methods that are functions compiled for the instructions, of the same names.
@@ -95,6 +95,17 @@ fn prefetch<const WRITE: bool, T>(elements: &[T], at: usize, len: usize) {
     }
 }
 
+/// The lines of 32 elements, without a look at how many exist.
+#[inline(always)]
+fn prefetch_32<T>(elements: &[T], at: usize) {
+    let start = elements.as_ptr().wrapping_add(at).cast::<i8>();
+    // The line that they begin in may be another's, which has fetched it: those that each part ends in.
+    for offset in (LINE - 1..32 * size_of::<T>()).step_by(LINE) {
+        // SAFETY: a hint that never faults, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) }
+    }
+}
+
 /// See [`Instructions::bytes_ahead`](super::words::Instructions::bytes_ahead). As measured, see BENCHMARKS.md: for results past the caches
 /// Intel's processors take 0.7 to 0.95 of the time with it, AMD's as long or longer.
 fn bytes_ahead() -> usize {
@@ -154,22 +165,66 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    /// Of the blocks from `first` on, and how many of so many pieces are neighbours: none where the lower word of a number
-    /// overflows within the first piece, once in 2^32 blocks.
+    /// Of those with the upper word of this one.
     #[inline(always)]
-    fn of(sequence: &Sequence, first: u64, pieces: usize) -> (Self, usize) {
-        let blocks = (1 << 32) - u64::from(first as u32);
-        let alike = pieces.min((blocks / (WORDS / 4) as u64) as usize);
+    fn of(sequence: &Sequence, number: u64) -> Self {
         let Sequence { subsequence, keys, .. } = sequence;
         let [k, next_k] = [keys[0], keys[1]].map(|keys| keys.map(|key| key as u32));
         let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
         let b = product(MULTIPLIERS[1], *subsequence as u32);
-        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (first >> 32) as u32 ^ k[0]);
-        let neighbours = Self {
+        let a = product(MULTIPLIERS[0], (b >> 32) as u32 ^ (number >> 32) as u32 ^ k[0]);
+        Self {
             first: (subsequence >> 32) as u32 ^ k[1],
             second: [b as u32 ^ next_k[0], (a >> 32) as u32 ^ next_k[1]],
             product: a as u32,
+        }
+    }
+}
+
+/// How many numbers from one on have its upper word.
+#[inline(always)]
+fn neighbours_from(number: u64) -> u64 {
+    (1 << 32) - u64::from(number as u32)
+}
+
+/// See [`Instructions::Walk`](super::words::Instructions::Walk).
+#[derive(Default)]
+#[repr(align(64))]
+struct Walk {
+    /// The next blocks: of neighbours the products that are the first of the first round, else the numbers.
+    next: [u64; BATCH],
+    neighbours: Option<Neighbours>,
+}
+
+impl Walk {
+    #[inline(always)]
+    fn begin(&mut self, sequence: &Sequence, numbers: &[u64; BATCH], blocks: usize) {
+        let (mut differ, first, last) = (0, numbers[0], blocks as u64 - 1);
+        for number in numbers {
+            differ |= (number ^ first) | (number.wrapping_add(last) ^ first);
+        }
+        self.next = *numbers;
+        self.neighbours = None;
+        if differ >> 32 == 0 {
+            self.neighbours = Some(Neighbours::of(sequence, first));
+            for next in &mut self.next {
+                *next = u64::from(*next as u32) * u64::from(MULTIPLIERS[0]);
+            }
+        }
+    }
+
+    /// What the next blocks are, and a step for each.
+    #[inline(always)]
+    fn step(&mut self) -> [u64; BATCH] {
+        let these = self.next;
+        let by = if self.neighbours.is_some() {
+            MULTIPLIERS[0].into()
+        } else {
+            1
         };
-        (neighbours, alike)
+        for next in &mut self.next {
+            *next = next.wrapping_add(by);
+        }
+        these
     }
 }

@@ -11,7 +11,7 @@ use crate::cpu::job::{Data, Job, Sink, Source, scaled, streams, training};
 use crate::cpu::outputs::{Dropped, Made, before_line};
 use crate::cpu::pieces::{ByPieces, Gathered, Pieces};
 use crate::cpu::scale::Scale as _;
-use crate::cpu::words::{BATCH, BATCH_WORDS, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
+use crate::cpu::words::{BATCH_WORDS, BEFORE, Blocks, Instructions, Portable, TakeWords, WORDS};
 use crate::draw::Seeds;
 use crate::philox::block;
 use crate::rand_core::Rng as _;
@@ -357,9 +357,9 @@ fn jobs_equal_the_portable_ones() {
         let stores = [None, Some(MaskFormat::Bits), Some(MaskFormat::Bytes)];
         // Past the caches, outputs lie anywhere in their lines; what is beside them stays as it is.
         let streamed = SHIFTS.flat_map(|shift| stores.map(|store| (store, true, shift)));
-        // Rows, rows that share a decision, columns whose blocks start alike and not, elements each for itself, and short rows, of more
-        // than a piece together.
-        let strides: [(&[u64], &[u64]); 15] = [
+        // Rows, rows that share a decision, columns, many and few, whose blocks start alike and not, elements each for itself, and short
+        // rows, of more than a piece together.
+        let strides: [(&[u64], &[u64]); 22] = [
             (&[50, 100], &[400, 1]),
             (&[49, 101], &[401, 1]),
             (&[2, 2400], &[2401, 1]),
@@ -370,8 +370,15 @@ fn jobs_equal_the_portable_ones() {
             (&[4, 1250], &[1, 0]),
             (&[50, 100], &[1, 64]),
             (&[50, 100], &[1, 51]),
+            (&[3, 70, 33], &[3333, 1, 101]),
+            (&[131, 67], &[1, 131]),
+            (&[1667, 3], &[1, 1680]),
+            (&[3, 555, 5], &[7777, 1, 557]),
+            (&[300, 31], &[1, 304]),
             (&[1000, 5], &[7, 3]),
             (&[711, 7], &[29, 1]),
+            (&[200, 31], &[32, 1]),
+            (&[5000, 2], &[3, 1]),
             (&[40, 7, 18], &[900, 31, 1]),
             (&[300, 17], &[1, 0]),
             (&[100, 3, 17], &[7, 2, 0]),
@@ -635,29 +642,65 @@ fn blocks_anywhere_are_those_of_the_definition() {
             number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ 5;
             number
         });
-        let (seed, subsequence) = (number, number.rotate_left(13));
-        let expected = numbers.map(|number| block(seed, subsequence, number));
-        let check = |name: &str, words: [u32; BATCH_WORDS], blocks: Blocks| {
+        let sequence = Sequence::new(number, number.rotate_left(13));
+        let expected = numbers.map(|number| block(sequence.seed, sequence.subsequence, number));
+        let check = |name: &str, words: [u32; BATCH_WORDS]| {
             assert_eq!(words, bytemuck::cast::<_, [u32; BATCH_WORDS]>(expected), "{name}");
-            for (w, words) in blocks.into_iter().enumerate() {
-                assert_eq!(words, expected.map(|block| block[w]), "{name}, word {w}");
-            }
         };
-        let sequence = Sequence::new(seed, subsequence);
-        let (mut words, mut blocks) = ([0; BATCH_WORDS], [[0; BATCH]; 4]);
+        let mut words = [0; BATCH_WORDS];
         if let Some(avx512) = Avx512::detect() {
             avx512.words_of(&sequence, &numbers, &mut words);
-            avx512.blocks(&sequence, &numbers, &mut blocks);
-            check("avx512", words, blocks);
+            check("avx512", words);
         }
         if let Some(avx2) = Avx2::detect() {
             avx2.words_of(&sequence, &numbers, &mut words);
-            avx2.blocks(&sequence, &numbers, &mut blocks);
-            check("avx2", words, blocks);
+            check("avx2", words);
         }
         Portable.words_of(&sequence, &numbers, &mut words);
-        Portable.blocks(&sequence, &numbers, &mut blocks);
-        check("portable", words, blocks);
+        check("portable", words);
+    }
+}
+
+/// Numbers that share their upper word all the way, up to where the lower one ends and beyond, and such that do not.
+#[test]
+fn walks_go_from_block_to_block() {
+    fn check<I: Instructions>(instructions: I) {
+        const STEPS: usize = 5;
+        let (mut walk, mut words) = (I::Walk::default(), Blocks::default());
+        let sequence = Sequence::new(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+        let last = (9 << 32) - 1;
+        for (first, stride) in [
+            (0, 1),
+            (7, 1 << 20),
+            (7 << 32, 3),
+            (last - (STEPS as u64 - 1) - 31 * 2, 2),
+            (last - (STEPS as u64 - 2) - 31 * 2, 2),
+            (last - 40, 2),
+            (5, 1 << 32),
+            (5, 1 << 28),
+            (u64::MAX - 2, 1),
+        ] {
+            let numbers = core::array::from_fn(|i| stride * i as u64).map(|number| number.wrapping_add(first));
+            instructions.walk(&sequence, &numbers, STEPS, &mut walk);
+            for step in 0..STEPS as u64 {
+                instructions.step(&sequence, &mut walk, &mut words);
+                for (k, number) in numbers.into_iter().enumerate() {
+                    let expected = block(sequence.seed, sequence.subsequence, number.wrapping_add(step));
+                    assert_eq!(
+                        words.0.map(|word| word[k]),
+                        expected,
+                        "{first:#x}, {stride:#x}, {step}, {k}"
+                    );
+                }
+            }
+        }
+    }
+    check(Portable);
+    if let Some(avx512) = Avx512::detect() {
+        check(avx512);
+    }
+    if let Some(avx2) = Avx2::detect() {
+        check(avx2);
     }
 }
 

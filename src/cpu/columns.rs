@@ -288,13 +288,31 @@ impl<I: Instructions> TakeStep<I> for DownParts<'_> {
         let mut bits = instructions.bits(instructions.at_most_u32(words, limit));
         let at = step * columns;
         for part in self.keep.chunks_exact_mut(in_part) {
-            let keep = instructions.bytes(instructions.of_bits(bits));
             // What is too much is overwritten by what comes next.
-            match part[at..].first_chunk_mut() {
-                Some(row) => *row = keep,
-                None => part[at..at + columns].copy_from_slice(&keep[..columns]),
+            if columns <= 8 {
+                put(&mut part[at..], columns, bytes_of(bits as u8));
+            } else {
+                put(&mut part[at..], columns, instructions.bytes(instructions.of_bits(bits)));
             }
             bits >>= columns;
         }
     }
+}
+
+/// All there is place for, at least so many.
+#[inline(always)]
+fn put<const N: usize>(to: &mut [u8], least: usize, bytes: [u8; N]) {
+    match to.first_chunk_mut() {
+        Some(to) => *to = bytes,
+        None => to[..least].copy_from_slice(&bytes[..least]),
+    }
+}
+
+/// A byte for each bit.
+#[inline(always)]
+fn bytes_of(bits: u8) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Each in a byte of its own where it stands, then as the highest or not at all.
+    let apart = (u64::from(bits) * EACH) & 0x8040_2010_0804_0201;
+    ((apart + 0x7f * EACH) >> 7 & EACH).to_le_bytes()
 }

@@ -13,10 +13,11 @@ pub(super) struct Walks<I: Instructions> {
     walk: I::Walk,
     /// Steps in the first blocks before the runs begin, where those are as many for all.
     before: usize,
-    /// Else how far each is moved, and the blocks that are yet to be.
+    /// Else how far each is moved, and the blocks of which those to come are made and the ones after, in turns.
     are_moved: bool,
     moves: Moves,
-    these: Blocks,
+    blocks: [Blocks; 2],
+    next: usize,
 }
 
 /// What is done with decisions.
@@ -39,7 +40,8 @@ impl<I: Instructions> Walks<I> {
             before: 0,
             are_moved: false,
             moves: Moves::default(),
-            these: Blocks::default(),
+            blocks: [Blocks::default(); 2],
+            next: 0,
         }
     }
 
@@ -103,9 +105,10 @@ impl<I: Instructions> Compute for Begin<'_, I> {
         walks.before = if walks.are_moved { 0 } else { first as usize };
         if walks.are_moved {
             walks.moves.set(&before, bits);
+            walks.next = 1;
             walks
                 .instructions
-                .step(&walks.sequence, &mut walks.walk, &mut walks.these);
+                .step(&walks.sequence, &mut walks.walk, &mut walks.blocks[0]);
         }
     }
 }
@@ -131,12 +134,20 @@ impl<I: Instructions> Compute for Next<'_, I> {
     #[inline(always)]
     fn compute(self, _: impl Instructions) {
         let Self { walks, words } = self;
-        walks.instructions.step(&walks.sequence, &mut walks.walk, words);
-        if walks.are_moved {
-            let next = *words;
-            walks.moves.up(&walks.these, &next, walks.random_bits, words);
-            walks.these = next;
+        let Walks {
+            sequence,
+            instructions,
+            walk,
+            blocks: [even, odd],
+            ..
+        } = walks;
+        if !walks.are_moved {
+            return instructions.step(sequence, walk, words);
         }
+        let (these, next) = if walks.next == 0 { (odd, even) } else { (even, odd) };
+        instructions.step(sequence, walk, next);
+        walks.moves.up(these, next, walks.random_bits, words);
+        walks.next = 1 - walks.next;
     }
 }
 

@@ -200,14 +200,17 @@ fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_W
 
 #[target_feature(enable = "avx2")]
 fn step(sequence: &Sequence, walk: &mut Walk, out: &mut Blocks) {
-    let next: [[__m256i; 2]; BATCH / 8] = bytemuck::cast(walk.step());
+    let distance = _mm256_set1_epi64x(walk.distance() as i64);
+    let (next, _) = walk.next.as_chunks_mut::<8>();
     for (at, next) in (0..BATCH).step_by(8).zip(next) {
+        let [low, high]: [__m256i; 2] = bytemuck::cast(*next);
+        *next = bytemuck::cast([_mm256_add_epi64(low, distance), _mm256_add_epi64(high, distance)]);
         let mut c;
         if let Some(neighbours) = &walk.neighbours {
-            c = [second_round(neighbours, next[0]), second_round(neighbours, next[1])];
+            c = [second_round(neighbours, low), second_round(neighbours, high)];
             rounds(sequence, 2..ROUNDS, &mut c);
         } else {
-            c = counters(sequence.subsequence, next);
+            c = counters(sequence.subsequence, [low, high]);
             rounds(sequence, 0..ROUNDS, &mut c);
         }
         put(c, at, out);

@@ -285,16 +285,20 @@ fn words_of(sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_W
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn step(sequence: &Sequence, walk: &mut Walk, out: &mut Blocks) {
-    let next: [__m512i; BATCH / 8] = bytemuck::cast(walk.step());
+    let distance = _mm512_set1_epi64(walk.distance() as i64);
+    let these: [__m512i; BATCH / 8] = bytemuck::cast(walk.next);
+    for (next, these) in walk.next.as_chunks_mut::<8>().0.iter_mut().zip(these) {
+        *next = bytemuck::cast(_mm512_add_epi64(these, distance));
+    }
     let mut c;
     if let Some(neighbours) = &walk.neighbours {
         c = [[_mm512_setzero_si512(); 4]; _];
-        for (c, first_products) in c.iter_mut().zip(next) {
+        for (c, first_products) in c.iter_mut().zip(these) {
             *c = second_round(neighbours, first_products);
         }
         rounds(sequence, 2..ROUNDS, &mut c);
     } else {
-        c = counters(sequence.subsequence, next);
+        c = counters(sequence.subsequence, these);
         rounds(sequence, 0..ROUNDS, &mut c);
     }
     put(&c, out);

@@ -213,18 +213,13 @@ impl Walk {
         }
     }
 
-    /// What the next blocks are, and a step for each.
+    /// What lies between a next block and the one after.
     #[inline(always)]
-    fn step(&mut self) -> [u64; BATCH] {
-        let these = self.next;
-        let by = if self.neighbours.is_some() {
+    fn distance(&self) -> u64 {
+        if self.neighbours.is_some() {
             MULTIPLIERS[0].into()
         } else {
             1
-        };
-        for next in &mut self.next {
-            *next = next.wrapping_add(by);
         }
-        these
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const ROUNDS: usize = 10;
 /// const BLOCK: [u32; 4] = wgpu_dropout::philox4x32_10([0; 4], [0; 2]);
 /// assert_eq!(BLOCK, [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
 /// ```
-#[inline]
+#[inline(always)] // or loops over blocks are vectorised by chance only
 #[must_use]
 pub const fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let mut c = counter;
@@ -76,7 +76,7 @@ const fn inverse(odd: u32) -> u32 {
 }
 
 /// Block `block` of a seed's subsequence: key = seed, counter = (block, subsequence), low words first.
-#[inline]
+#[inline(always)]
 pub(crate) const fn block(seed: u64, subsequence: u64, block: u64) -> [u32; 4] {
     philox4x32_10(
         [

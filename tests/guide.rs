@@ -190,6 +190,7 @@ fn every_public_item_has_an_example() {
         "cpu/scale.rs: Scale",
         "cpu/words.rs: Compute",
         "cpu/words.rs: Instructions",
+        "cpu/words.rs: Blocks",
         "cpu/words.rs: Sequence",
         "cpu/words.rs: TakeWords",
         "element.rs: Sealed",

@@ -180,8 +180,8 @@ impl<D: Decide> Compute for DecideFew<'_, D> {
 
 /// Decisions as bytes, while what comes next is fetched.
 pub(super) struct KeepAhead<'a> {
-    pub(super) keep: Keep<'a>,
-    pub(super) ahead: &'a mut dyn Fetch,
+    keep: Keep<'a>,
+    ahead: &'a mut dyn Fetch,
     /// Elements that were asked for and not yet ordered.
     wanted: usize,
 }
@@ -288,7 +288,6 @@ impl<I: Instructions> TakeStep<I> for DownParts<'_> {
         let mut bits = instructions.bits(instructions.at_most_u32(words, limit));
         let at = step * columns;
         for part in self.keep.chunks_exact_mut(in_part) {
-            // What is too much is overwritten by what comes next.
             if columns <= 8 {
                 put(&mut part[at..], columns, bytes_of(bits as u8));
             } else {
@@ -299,12 +298,12 @@ impl<I: Instructions> TakeStep<I> for DownParts<'_> {
     }
 }
 
-/// All there is place for, at least so many.
+/// All where there is place for them, else so many: what is too much is overwritten by what comes next.
 #[inline(always)]
-fn put<const N: usize>(to: &mut [u8], least: usize, bytes: [u8; N]) {
+pub(super) fn put<const N: usize>(to: &mut [u8], count: usize, bytes: [u8; N]) {
     match to.first_chunk_mut() {
         Some(to) => *to = bytes,
-        None => to[..least].copy_from_slice(&bytes[..least]),
+        None => to[..count].copy_from_slice(&bytes[..count]),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Elements that do not lie one after the other in the stream (contract section 8): run by run, by columns, or each for
-//! itself. The blocks of many are drawn at a time, wherever they are.
+//! Elements that do not lie one after the other in the stream (contract section 8): which way they are decided; row by row, and each
+//! for itself. The blocks of many are drawn at a time, wherever they are.
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -29,7 +29,7 @@ const MAX_PIECE: usize = 1 << 20;
 pub(super) enum Way {
     /// Rows are long runs of the stream.
     Runs,
-    /// Rows are short ones.
+    /// Rows are short ones: parts of a tensor, cut along its last dimension.
     ShortRuns,
     /// Rows share a decision each.
     Shared,
@@ -60,31 +60,28 @@ impl Way {
     }
 }
 
-/// Elements decided before they are applied: of columns as many rows as blocks reach down, so that one is drawn once; of short rows
-/// many, for each piece costs some. A multiple of every mask word.
+/// Elements decided before they are applied, a multiple of every mask word: of short rows many, for each piece costs some; of columns
+/// as many rows as blocks reach down, so that one is drawn once.
 pub(super) fn piece(map: &IndexMap) -> usize {
-    match Way::of(map) {
-        Way::Columns => {}
-        Way::ShortRuns => {
-            let rows = BATCH * at_most(row_of(map).length, BATCH);
-            return (8 * TILE / rows).max(1) * rows;
-        }
-        Way::FewColumns => {
-            let columns = at_most(row_of(map).length, BATCH);
-            return BATCH / columns * columns * 256;
-        }
-        Way::Scattered => return 8 * TILE,
-        Way::Runs | Way::Shared => return TILE,
-    }
     let columns = at_most(row_of(map).length, MAX_PIECE);
-    let rows = (PIECE / columns).max(MIN_ROWS);
-    // As many as make whole words of a mask.
-    let rows = if columns % 2 == 0 {
-        rows / 16 * 16
-    } else {
-        rows.next_multiple_of(32)
-    };
-    (rows * columns).min(MAX_PIECE)
+    match Way::of(map) {
+        Way::Runs | Way::Shared => TILE,
+        Way::Scattered => 8 * TILE,
+        // Rows that are walked along at a time, some times.
+        Way::ShortRuns => 8 * TILE / (BATCH * columns) * BATCH * columns,
+        // As many parts as are walked down at a time, far down.
+        Way::FewColumns => BATCH / columns * columns * TILE / 2,
+        Way::Columns => {
+            let rows = (PIECE / columns).max(MIN_ROWS);
+            // As many as make whole words of a mask.
+            let rows = if columns.is_multiple_of(2) {
+                rows / 16 * 16
+            } else {
+                rows.next_multiple_of(32)
+            };
+            (rows * columns).min(MAX_PIECE)
+        }
+    }
 }
 
 /// Whether rows are so long that it pays to make each by itself: of those that share decisions, as measured, see BENCHMARKS.md.

@@ -1,5 +1,6 @@
-//! Elements whose rows are short runs of the stream: parts of a tensor, cut along its last dimension.
+//! Elements whose rows are short runs of the stream.
 
+use super::columns::put;
 use super::draw::Run;
 use super::mapped::{FETCHED, Part, at_most, left_of_row, row_of};
 use super::outputs::Keep;
@@ -82,7 +83,7 @@ impl Compute for DrawShortRuns<'_> {
     }
 }
 
-/// Walks along rows: a word for each step, a bit in it for each row.
+/// Walks along rows.
 struct Along<'a> {
     bits: Bits,
     ahead: &'a mut dyn Fetch,
@@ -98,18 +99,19 @@ impl<I: Instructions> TakeStep<I> for Along<'_> {
     }
 }
 
+/// A word for each column, a bit in it for each row; aligned to a cache line.
 #[repr(align(64))]
 struct Bits([u32; BATCH]);
 
 impl Bits {
-    /// Row by row.
+    /// Row by row: bytes of which one bit is a row's decisions.
     #[inline(always)]
     fn put(&self, instructions: impl Instructions, keep: &mut [u8], columns: usize) {
         let mut at = 0;
         for byte in 0..4 {
             let mut bytes = [0; BATCH];
-            for i in 0..BATCH {
-                bytes[i] = (self.0[i] >> (8 * byte)) as u8;
+            for (bytes, bits) in bytes.iter_mut().zip(&self.0) {
+                *bytes = (bits >> (8 * byte)) as u8;
             }
             for bit in 0..8 {
                 if at >= keep.len() {
@@ -120,14 +122,7 @@ impl Bits {
                     *this &= 1 << bit;
                 }
                 let row = instructions.bytes(instructions.not_0(&these));
-                // What is too much is overwritten by what comes next.
-                match keep[at..].first_chunk_mut() {
-                    Some(keep) => *keep = row,
-                    None => {
-                        let len = columns.min(keep.len() - at);
-                        keep[at..at + len].copy_from_slice(&row[..len]);
-                    }
-                }
+                put(&mut keep[at..], columns, row);
                 at += columns;
             }
         }

@@ -164,8 +164,8 @@ impl Moves {
     /// By so many times so many bits.
     #[inline(always)]
     fn set(&mut self, lanes: &[u32; BATCH], bits: u32) {
-        for i in 0..BATCH {
-            let distance = lanes[i] * bits;
+        for (i, lane) in lanes.iter().enumerate() {
+            let distance = lane * bits;
             self.two[i] = (distance / 64).wrapping_neg();
             self.one[i] = (distance / 32 % 2).wrapping_neg();
             self.bits[i] = distance % 32;

@@ -209,9 +209,7 @@ impl Instructions for Portable {
     fn words(self, sequence: &Sequence, mut first: u64, pieces: usize, take: &mut impl TakeWords) -> usize {
         for _ in 0..pieces {
             let mut words = Words([0; WORDS]);
-            for (words, i) in words.0.chunks_exact_mut(4).zip(0..) {
-                words.copy_from_slice(&block(sequence.seed, sequence.subsequence, first.wrapping_add(i)));
-            }
+            put_in_order::<{ WORDS / 4 }>(sequence, |i| first.wrapping_add(i as u64), &mut words.0);
             take.take(&words.0);
             first = first.wrapping_add(WORDS as u64 / 4);
         }
@@ -220,9 +218,7 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]) {
-        for (out, &number) in out.chunks_exact_mut(4).zip(numbers) {
-            out.copy_from_slice(&block(sequence.seed, sequence.subsequence, number));
-        }
+        put_in_order::<BATCH>(sequence, |i| numbers[i], out);
     }
 
     type Walk = [u64; BATCH];
@@ -232,13 +228,11 @@ impl Instructions for Portable {
         *walk = *numbers;
     }
 
-    #[inline(always)]
+    // By itself, where compilers know that what is stored is none of what is read.
+    #[inline(never)]
     fn step(self, sequence: &Sequence, numbers: &mut [u64; BATCH], out: &mut Blocks) {
-        for (k, number) in numbers.iter_mut().enumerate() {
-            let words = block(sequence.seed, sequence.subsequence, *number);
-            for (out, word) in out.0.iter_mut().zip(words) {
-                out[k] = word;
-            }
+        out.0 = word_by_word(sequence, |i| numbers[i]);
+        for number in numbers {
             *number = number.wrapping_add(1);
         }
     }
@@ -349,6 +343,28 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn streamed(self) {}
+}
+
+/// A loop over blocks that compilers vectorise.
+#[inline(always)]
+fn word_by_word<const N: usize>(sequence: &Sequence, number: impl Fn(usize) -> u64) -> [[u32; N]; 4] {
+    let mut words = [[0; N]; 4];
+    for i in 0..N {
+        let block = block(sequence.seed, sequence.subsequence, number(i));
+        for (words, word) in words.iter_mut().zip(block) {
+            words[i] = word;
+        }
+    }
+    words
+}
+
+/// The same, block by block.
+#[inline(always)]
+fn put_in_order<const N: usize>(sequence: &Sequence, number: impl Fn(usize) -> u64, out: &mut [u32]) {
+    let [a, b, c, d] = word_by_word::<N>(sequence, number);
+    for (i, out) in out.chunks_exact_mut(4).enumerate() {
+        out.copy_from_slice(&[a[i], b[i], c[i], d[i]]);
+    }
 }
 
 #[inline(always)]

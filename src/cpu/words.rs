@@ -208,8 +208,16 @@ impl Instructions for Portable {
     #[inline(always)]
     fn words(self, sequence: &Sequence, mut first: u64, pieces: usize, take: &mut impl TakeWords) -> usize {
         for _ in 0..pieces {
+            // Written out: from a function that is given the numbers it took a tenth longer.
+            let mut blocks = [[0; WORDS / 4]; 4];
+            for i in 0..WORDS / 4 {
+                let words = block(sequence.seed, sequence.subsequence, first.wrapping_add(i as u64));
+                for (blocks, word) in blocks.iter_mut().zip(words) {
+                    blocks[i] = word;
+                }
+            }
             let mut words = Words([0; WORDS]);
-            put_in_order::<{ WORDS / 4 }>(sequence, |i| first.wrapping_add(i as u64), &mut words.0);
+            put_in_order(&blocks, &mut words.0);
             take.take(&words.0);
             first = first.wrapping_add(WORDS as u64 / 4);
         }
@@ -218,7 +226,7 @@ impl Instructions for Portable {
 
     #[inline(always)]
     fn words_of(self, sequence: &Sequence, numbers: &[u64; BATCH], out: &mut [u32; BATCH_WORDS]) {
-        put_in_order::<BATCH>(sequence, |i| numbers[i], out);
+        put_in_order(&word_by_word(sequence, numbers), out);
     }
 
     type Walk = [u64; BATCH];
@@ -231,7 +239,7 @@ impl Instructions for Portable {
     // By itself, where compilers know that what is stored is none of what is read.
     #[inline(never)]
     fn step(self, sequence: &Sequence, numbers: &mut [u64; BATCH], out: &mut Blocks) {
-        out.0 = word_by_word(sequence, |i| numbers[i]);
+        out.0 = word_by_word(sequence, numbers);
         for number in numbers {
             *number = number.wrapping_add(1);
         }
@@ -347,10 +355,10 @@ impl Instructions for Portable {
 
 /// A loop over blocks that compilers vectorise.
 #[inline(always)]
-fn word_by_word<const N: usize>(sequence: &Sequence, number: impl Fn(usize) -> u64) -> [[u32; N]; 4] {
-    let mut words = [[0; N]; 4];
-    for i in 0..N {
-        let block = block(sequence.seed, sequence.subsequence, number(i));
+fn word_by_word(sequence: &Sequence, numbers: &[u64; BATCH]) -> [[u32; BATCH]; 4] {
+    let mut words = [[0; BATCH]; 4];
+    for (i, &number) in numbers.iter().enumerate() {
+        let block = block(sequence.seed, sequence.subsequence, number);
         for (words, word) in words.iter_mut().zip(block) {
             words[i] = word;
         }
@@ -358,10 +366,9 @@ fn word_by_word<const N: usize>(sequence: &Sequence, number: impl Fn(usize) -> u
     words
 }
 
-/// The same, block by block.
+/// What lies word by word block by block.
 #[inline(always)]
-fn put_in_order<const N: usize>(sequence: &Sequence, number: impl Fn(usize) -> u64, out: &mut [u32]) {
-    let [a, b, c, d] = word_by_word::<N>(sequence, number);
+fn put_in_order<const N: usize>([a, b, c, d]: &[[u32; N]; 4], out: &mut [u32]) {
     for (i, out) in out.chunks_exact_mut(4).enumerate() {
         out.copy_from_slice(&[a[i], b[i], c[i], d[i]]);
     }

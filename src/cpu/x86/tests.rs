@@ -676,11 +676,14 @@ fn walks_go_from_block_to_block() {
             (last - (STEPS as u64 - 1) - 31 * 2, 2),
             (last - (STEPS as u64 - 2) - 31 * 2, 2),
             (last - 40, 2),
+            (last - 1, 1),
             (5, 1 << 32),
             (5, 1 << 28),
             (u64::MAX - 2, 1),
         ] {
-            let numbers = core::array::from_fn(|i| stride * i as u64).map(|number| number.wrapping_add(first));
+            let mut numbers = core::array::from_fn(|i| stride * i as u64).map(|number| number.wrapping_add(first));
+            // The first need not be the least.
+            numbers.rotate_left(2);
             instructions.walk(&sequence, &numbers, STEPS, &mut walk);
             for step in 0..STEPS as u64 {
                 instructions.step(&sequence, &mut walk, &mut words);

@@ -42,14 +42,7 @@ impl<D: Decide> Compute for DecideColumns<'_, D> {
         let mut at = 0;
         while at < len {
             let i = first + at as u64;
-            let left = len - at;
-            let columns = at_most(left_of_row(map, i), left);
-            // Whole rows where they are all there; else what is left of one.
-            let rows = if columns as u64 == row.length {
-                at_most(rows_left(map, i), left / columns)
-            } else {
-                1
-            };
+            let (columns, rows) = next_rows(map, i, len - at);
             let mut start = dropout.element_offset.wrapping_add(map.index(i));
             let mut rows_left = rows;
             while rows_left > 0 {
@@ -112,12 +105,18 @@ impl Panel {
     }
 }
 
-/// Of the dimension before the last one, from the coordinate of element `i` on.
+/// Columns and rows of what comes next, from element `i` on: whole rows where they are all there, else what is left of one.
 #[inline(always)]
-fn rows_left(map: &IndexMap, i: u64) -> u64 {
-    map.coordinates(i)
+fn next_rows(map: &IndexMap, i: u64, len: usize) -> (usize, usize) {
+    let columns = at_most(left_of_row(map, i), len);
+    if columns as u64 != row_of(map).length {
+        return (columns, 1);
+    }
+    let rows = map
+        .coordinates(i)
         .nth(1)
-        .map_or(1, |(rows, coordinate)| rows.length - coordinate)
+        .map_or(1, |(rows, coordinate)| rows.length - coordinate);
+    (columns, at_most(rows, len / columns))
 }
 
 #[inline(always)]
@@ -197,6 +196,8 @@ impl<'a> KeepAhead<'a> {
 }
 
 impl Decide for KeepAhead<'_> {
+    const TWICE: bool = true;
+
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         self.keep.decide(instructions, at, lanes, limit);
@@ -239,14 +240,7 @@ impl Compute for DrawFewColumns<'_> {
         let mut at = 0;
         while at < len {
             let i = first + at as u64;
-            let left = len - at;
-            let columns = at_most(left_of_row(map, i), left);
-            // Whole rows where they are all there; else what is left of one.
-            let rows = if columns as u64 == row.length {
-                at_most(rows_left(map, i), left / columns)
-            } else {
-                1
-            };
+            let (columns, rows) = next_rows(map, i, len - at);
             let parts = (BATCH / columns).min(rows);
             let rows = rows / parts;
             let first = dropout.element_offset.wrapping_add(map.index(i));

@@ -123,7 +123,7 @@ pub(super) trait Decide {
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool);
 
     /// Whether elements may be decided twice.
-    const TWICE: bool = true;
+    const TWICE: bool = false;
     /// Starts to fetch what 32 elements from `at` on are made of and where they go, whether they exist or not.
     #[inline(always)]
     fn fetch_32(&mut self, _instructions: impl Instructions, _at: usize) {}

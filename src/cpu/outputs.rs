@@ -193,6 +193,8 @@ pub(super) struct Made<'a, T, M> {
 }
 
 impl<T: Element, M: Make<T>> Decide for Made<'_, T, M> {
+    const TWICE: bool = true;
+
     #[inline(always)]
     fn decide<L: Decision>(&mut self, instructions: impl Instructions, at: usize, lanes: &[L], limit: u32) {
         let y = &mut self.y[at..at + lanes.len()];
@@ -305,8 +307,6 @@ impl<T: Element> Decide for InPlace<'_, T> {
     fn decide_all(&mut self, instructions: impl Instructions, range: Range<usize>, keep: bool) {
         apply_all::<T, false>(instructions, None, &mut self.y[range], keep, self.scale);
     }
-
-    const TWICE: bool = false;
 
     #[inline(always)]
     fn fetch_32(&mut self, instructions: impl Instructions, at: usize) {
@@ -423,13 +423,7 @@ impl<A: Decide, B: Decide> Decide for Both<A, B> {
         self.1.decide_all(instructions, range, keep);
     }
 
-    const TWICE: bool = A::TWICE && B::TWICE;
     const AT_LINES: bool = A::AT_LINES;
-
-    #[inline(always)]
-    fn fetch_32(&mut self, instructions: impl Instructions, at: usize) {
-        self.0.fetch_32(instructions, at);
-    }
 
     #[inline(always)]
     fn before_line(&self, at: usize) -> usize {
